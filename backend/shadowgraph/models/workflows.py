@@ -1,0 +1,24 @@
+from sqlalchemy import Column, Double, String, Table
+
+from shadowgraph.db.dialect import JsonColumn, UtcDateTime
+from shadowgraph.models.base import metadata
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("project", String, nullable=False),
+    Column("code_digest", String, nullable=False),
+    Column("input_schema", JsonColumn, nullable=False),
+    Column("output_schema", JsonColumn, nullable=False),
+    Column(
+        "graph",
+        JsonColumn,
+        nullable=False,
+        comment="{nodes: [{name, level}], edges: [{source, target, conditional}], level}",
+    ),
+    Column("description", String, nullable=False),
+    Column("timeout_s", Double, comment="for runs that name none; NULL: they have none"),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+"""Written by each worker that loaded a project; all that the API knows of a graph."""

@@ -1,0 +1,20 @@
+"""What the verify scripts promise holds: each is run as people run it, without a key and without a server."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.pages import ROOT
+
+SCRIPTS = sorted((ROOT / "verify_scripts").glob("verify_*.py"))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_it_says_ok(script: object) -> None:
+    ended = subprocess.run([sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (0, ["ok: all of it holds"]), (
+        ended.stdout + ended.stderr
+    )

@@ -48,8 +48,10 @@ def write_project(
 def process_as_before(directory: Path) -> Iterator[None]:
     """Loading a project changes the module path, the variables and the modules of its process, and here that is the tests' own."""
     path, variables, others = sys.path[:], dict(os.environ), _modules_of_projects()
+    # A project that an earlier test loaded may have modules of the same names, and its folder is searched before a new one.
+    sys.path[:] = [folder for folder in path if not _is_in_this_repository(folder)]
     for name in others:
-        del sys.modules[name]  # a project that an earlier test loaded may have modules of the same names
+        del sys.modules[name]
     modules = set(sys.modules)
     try:
         yield
@@ -69,5 +71,9 @@ def _modules_of_projects() -> dict[str, ModuleType]:
         name: module
         for name, module in sys.modules.items()
         if name.partition(".")[0] not in ("shadowgraph", "tests", "__main__")
-        and str(getattr(module, "__file__", None) or "").startswith(str(BACKEND))
+        and _is_in_this_repository(getattr(module, "__file__", None) or "")
     }
+
+
+def _is_in_this_repository(path: str) -> bool:
+    return path.startswith(f"{BACKEND}/")

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.db.engine import Database
 from shadowgraph.db.patience import read_patiently
-from shadowgraph.engine.interrupts import NotAnswered, pending_interrupts, read_question
+from shadowgraph.engine.graphs import questions_of
+from shadowgraph.engine.interrupts import NotAnswered, pending_interrupts
 from shadowgraph.engine.projects import LoadedWorkflow
 from shadowgraph.engine.seeding import Graph, Seed, is_fresh_turn, is_unedited_fork, load_fork, plant
 from shadowgraph.runs.inputs import check_input, with_bytes
@@ -42,7 +43,14 @@ async def _find_seed(connection: AsyncConnection, run: Run) -> Seed | None:
     return Seed(before.checkpoint_thread, None, None, is_turn=True) if before else None
 
 
-async def build_input(database: Database, run: Run, workflow: LoadedWorkflow, found: CheckpointTuple | None) -> Any:
+async def build_input(
+    database: Database,
+    run: Run,
+    workflow: LoadedWorkflow,
+    graph: Graph,
+    config: RunnableConfig,
+    found: CheckpointTuple | None,
+) -> Any:
     """None goes on from the checkpoint: sending the input again would start over and append it to every reducer.
 
     Errors: `NotAnswered` when the graph stands at questions that nobody answered; `InvalidInput`.
@@ -57,5 +65,5 @@ async def build_input(database: Database, run: Run, workflow: LoadedWorkflow, fo
     answers = await read_patiently(database, lambda connection: load_answers(connection, run.id))
     given = {interrupt_id: answers[interrupt_id] for interrupt_id in asked if interrupt_id in answers}
     if not given:
-        raise NotAnswered([read_question(item) for item in asked.values()])
+        raise NotAnswered(await questions_of(graph, config, asked.values()))
     return Command(resume=given)

@@ -182,7 +182,7 @@ class Driver:
         graph = with_saver(workflow.graph, saver)
         config = config_for(drive.run, session.recorder, supersteps_done=await self._catch_up(session))
         found = await find_start(self._parts.database, drive.run, graph, saver, config)
-        graph_input = await build_input(self._parts.database, drive.run, workflow, found)
+        graph_input = await build_input(self._parts.database, drive.run, workflow, graph, config, found)
         if found:
             resuming.require_known_nodes(found, graph)
             _tell_of_other_code(session)

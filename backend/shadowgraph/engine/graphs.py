@@ -1,6 +1,7 @@
 """How a graph is set up for a run and streamed."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackHandler
@@ -9,12 +10,12 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from langgraph.types import Interrupt
+from langgraph.types import Interrupt, StateSnapshot
 
 from shadowgraph.core.errors import Invalid
 from shadowgraph.core.places import RUN_KEY, find_task
 from shadowgraph.engine.home import at_home
-from shadowgraph.engine.interrupts import NotAnswered, read_question
+from shadowgraph.engine.interrupts import NotAnswered, Question, read_question
 from shadowgraph.engine.projects import NODE_TIMEOUT_SECONDS
 from shadowgraph.engine.recorder import RunRecorder
 from shadowgraph.runs.run import Run
@@ -97,8 +98,25 @@ async def stream_graph(
         else:
             output = value
     if asked:
-        raise NotAnswered([read_question(item) for item in asked.values()])
+        raise NotAnswered(await questions_of(graph, config, asked.values()))
     return output
+
+
+async def questions_of(
+    graph: Pregel[Any, Any, Any, Any], config: RunnableConfig, asked: Iterable[Interrupt]
+) -> list[Question]:
+    """Each with the node that asks: in a subgraph the inner one."""
+    nodes = _asking_nodes(await graph.aget_state(config, subgraphs=True))
+    return [read_question(item, node=nodes.get(item.id)) for item in asked]
+
+
+def _asking_nodes(state: StateSnapshot) -> dict[str, str]:
+    """By the interrupt's id. The library repeats what a subgraph asks in the task that called it."""
+    nodes = {item.id: task.name for task in state.tasks for item in task.interrupts}
+    for task in state.tasks:
+        if isinstance(task.state, StateSnapshot):
+            nodes |= _asking_nodes(task.state)
+    return nodes
 
 
 async def read_end(graph: Pregel[Any, Any, Any, Any], config: RunnableConfig) -> Any:

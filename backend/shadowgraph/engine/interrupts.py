@@ -39,7 +39,7 @@ class Question:
     node: str | None = None
 
 
-def read_question(interrupt: Interrupt) -> Question:
+def read_question(interrupt: Interrupt, *, node: str | None) -> Question:
     """`interrupt(anything)` asks; an object may carry `schema`, `default` and `deadline_seconds` beside its `question`."""
     asked = interrupt.value if isinstance(interrupt.value, Mapping) else {}
     spoken = asked if "question" in asked else {}
@@ -50,6 +50,7 @@ def read_question(interrupt: Interrupt) -> Question:
         schema=_schema(getattr(interrupt, "response_schema", None)) or _schema(spoken.get("schema")),
         default=default,
         deadline_seconds=_seconds(spoken.get("deadline_seconds")),
+        node=node,
     )
 
 

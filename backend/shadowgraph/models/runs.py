@@ -50,6 +50,7 @@ runs = Table(
     Column("lease_expires_at", BigInteger, comment="ms of the database's clock; set exactly while RUNNING"),
     Column("claims", Integer, nullable=False, server_default="0"),
     Column("crash_streak", Integer, nullable=False, server_default="0", comment="takeovers since the last checkpoint"),
+    Column("takeovers", Integer, nullable=False, server_default="0", comment="since a person last started it"),
     Column("control", String, comment="NULL, pause, cancel: what somebody wants; read by the heartbeat"),
     Column(
         "event_seq",

@@ -173,6 +173,7 @@ def _fresh_start() -> dict[str, Any]:
         "started_at": None,
         "available_at": now_ms(),
         "crash_streak": 0,
+        "takeovers": 0,
         "error": None,
     }
 

@@ -107,6 +107,7 @@ async def retry_run(connection: AsyncConnection, run_id: str, *, who: str, clock
         "error": None,
         "finished_at": None,
         "crash_streak": 0,
+        "takeovers": 0,
         "available_at": now_ms(),
         "retention": 0,
     }

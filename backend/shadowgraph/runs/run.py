@@ -38,6 +38,7 @@ class Run:
     lease_expires_at: int | None
     claims: int
     crash_streak: int
+    takeovers: int
     control: str | None
     event_seq: int
     owner: str

@@ -26,7 +26,9 @@ from shadowgraph.runs.workers import forget_worker
 MAX_CRASH_STREAK = 3
 """Takeovers without a checkpoint in between after which a run is FAILED: it is what kills its workers."""
 
-MAX_CLAIMS = 50
+MAX_TAKEOVERS = 50
+"""Takeovers in all, whatever progress was made in between."""
+
 SWEEP_BATCH = 100
 
 _RUN_COLUMNS = tuple(runs.c[name] for name in FIELDS)
@@ -88,7 +90,7 @@ def next_status(run: Run) -> Status:
     """Where a run goes whose worker is gone."""
     if run.control == "cancel":
         return Status.CANCELLED
-    if run.crash_streak + 1 >= MAX_CRASH_STREAK or run.claims >= MAX_CLAIMS:
+    if run.crash_streak + 1 >= MAX_CRASH_STREAK or run.takeovers + 1 >= MAX_TAKEOVERS:
         return Status.FAILED
     return Status.QUEUED
 
@@ -117,7 +119,7 @@ async def _release(connection: AsyncConnection, run: Run, *, clock: Clock, cause
 
 def _outcome(run: Run, status: Status, now: datetime, cause: str | None) -> dict[str, Any]:
     if status is Status.QUEUED:
-        return {"crash_streak": run.crash_streak + 1, "reason": "lease_expired"}
+        return {"crash_streak": run.crash_streak + 1, "takeovers": run.takeovers + 1, "reason": "lease_expired"}
     if status is Status.FAILED:
         return {"finished_at": now, "reason": "worker_lost", "error": worker_lost(run, cause)}
     return {"finished_at": now, "reason": None}
@@ -128,7 +130,7 @@ def worker_lost(run: Run, cause: str | None = None) -> dict[str, Any]:
     last = f"; the last time: {cause}" if cause else ""
     return {
         "code": "worker_lost",
-        "message": f"its worker died or froze {run.crash_streak + 1} times in a row ({run.claims} claims in all){last}",
+        "message": f"its worker died or froze {run.crash_streak + 1} times in a row ({run.takeovers + 1} times in all){last}",
         "kind": "infrastructure",
         "retryable": True,
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from shadowgraph.runs.states import ENDED, WAITS_FOR_A_PERSON, Status, is_legal
-from shadowgraph.runs.takeover import MAX_CLAIMS, MAX_CRASH_STREAK
+from shadowgraph.runs.takeover import MAX_CRASH_STREAK, MAX_TAKEOVERS
 from shadowgraph.runs.threads import UNFINISHED
 from tests.simulation.witness import Change, Fields, Transaction
 
@@ -29,7 +29,7 @@ class KnownRun:
     last_event: int = 0
     tokens: frozenset[int] = frozenset()
     """Of all claims so far."""
-    takeovers: int = 0
+    streak: int = 0
     """Since its last checkpoint or retry."""
     heard_at_ms: int = 0
     """When its owner last knew for sure that it has the run: its claim, or a heartbeat. In time with a database."""
@@ -130,9 +130,9 @@ def _remember_run(run: KnownRun, change: Change, transaction: Transaction) -> Kn
         tokens = run.tokens | {after["lease_token"]}
         run = replace(run, tokens=tokens, has_started=True, heard_at_ms=transaction.contact_ms)
     if was == Status.RUNNING and is_now != Status.RUNNING and not transaction.claim:
-        run = replace(run, takeovers=run.takeovers + 1)
+        run = replace(run, streak=run.streak + 1)
     if was == Status.FAILED and is_now == Status.QUEUED:
-        run = replace(run, takeovers=0)
+        run = replace(run, streak=0)
     told = after["control"] or run.is_told_to
     return replace(run, row=after, is_told_to=told if is_now == Status.RUNNING or after["control"] else None)
 
@@ -144,7 +144,7 @@ def _remember_event(run: KnownRun, change: Change, _transaction: Transaction) ->
 def _remember_checkpoint(run: KnownRun, change: Change, _transaction: Transaction) -> KnownRun:
     found = change.after["checkpoint_id"]
     checkpoints = run.checkpoints if found in run.checkpoints else (*run.checkpoints, found)
-    return replace(run, checkpoints=checkpoints, takeovers=0)
+    return replace(run, checkpoints=checkpoints, streak=0)
 
 
 def _remember_call(run: KnownRun, change: Change, _transaction: Transaction) -> KnownRun:
@@ -339,11 +339,11 @@ def only_killers_fail_as_lost(known: Memory, transaction: Transaction) -> Iterat
         run = known.runs[change.run_id]
         if before["status"] != Status.RUNNING or transaction.claim is not None:
             continue
-        is_killer = run.takeovers + 1 >= MAX_CRASH_STREAK or before["claims"] >= MAX_CLAIMS
+        is_killer = run.streak + 1 >= MAX_CRASH_STREAK or before["takeovers"] + 1 >= MAX_TAKEOVERS
         if change.after["status"] == Status.FAILED and not is_killer:
-            yield f"{run.name} failed after losing {run.takeovers + 1} workers in a row"
+            yield f"{run.name} failed after losing {run.streak + 1} workers in a row"
         if change.after["status"] == Status.QUEUED and is_killer:
-            yield f"{run.name} goes on after losing {run.takeovers + 1} workers in a row"
+            yield f"{run.name} goes on after losing {run.streak + 1} workers in a row"
 
 
 def checkpoints_are_one_line(known: Memory, transaction: Transaction) -> Iterator[str]:

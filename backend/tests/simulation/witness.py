@@ -10,7 +10,7 @@ import orjson
 from shadowgraph.engine.claim import Claim
 
 RUN_FIELDS = (
-    "status", "reason", "lease_owner", "lease_token", "lease_expires_at", "claims", "crash_streak", "control", "event_seq",
+    "status", "reason", "lease_owner", "lease_token", "lease_expires_at", "claims", "crash_streak", "takeovers", "control", "event_seq",
     "thread_id", "available_at", "deadline_at", "generation", "input_preview",
 )  # fmt: skip
 WATCHED: Mapping[str, tuple[str, ...]] = {

@@ -145,9 +145,9 @@ def _essence_of_run(run: KnownRun, world: World) -> tuple[Any, ...]:
     if run.status in ENDED and run.status is not Status.FAILED:
         return (run.name, run.status)
     return (
-        run.name, run.status, row["control"], row["crash_streak"], row["claims"], row["generation"],
+        run.name, run.status, row["control"], row["crash_streak"], row["claims"], row["takeovers"], row["generation"],
         _left(row["lease_expires_at"], now), _left(row["available_at"], now), _left(row["deadline_at"], now),
-        run.takeovers, run.is_told_to, run.has_started, run.calls, len(run.checkpoints),
+        run.streak, run.is_told_to, run.has_started, run.calls, len(run.checkpoints),
         tuple(status for _, status in run.questions),
         world.contact_ms - run.heard_at_ms if run.status is Status.RUNNING else 0,
     )  # fmt: skip

@@ -236,6 +236,7 @@ CREATE TABLE runs (
     lease_expires_at BIGINT,
     claims INTEGER DEFAULT '0' NOT NULL,
     crash_streak INTEGER DEFAULT '0' NOT NULL,
+    takeovers INTEGER DEFAULT '0' NOT NULL,
     control VARCHAR,
     event_seq BIGINT DEFAULT '0' NOT NULL,
     owner VARCHAR NOT NULL,

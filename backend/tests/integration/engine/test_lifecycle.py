@@ -123,6 +123,25 @@ async def event_types(database: Database, run: Run) -> list[str]:
         return [event.type for event in await repository.list_events(connection, run.id)]
 
 
+async def test_questions_of_a_subgraph_and_of_tasks_side_by_side_name_their_nodes(
+    database: Database, driver: Driver
+) -> None:
+    inner = StateGraph(State)
+    inner.add_node("inner", asks("inner?"))
+    inner.add_edge(START, "inner")
+    builder = StateGraph(State)
+    builder.add_node("below", inner.compile())
+    builder.add_node("beside", asks("beside?"))
+    builder.add_edge(START, "below")
+    builder.add_edge(START, "beside")
+    await start_run(database)
+
+    await drive_next(database, driver, as_project(builder.compile()))
+
+    asked = {(question.question["value"], question.node) for question in await open_questions(database)}
+    assert asked == {("inner?", "inner"), ("beside?", "beside")}
+
+
 async def test_a_question_waits_without_a_worker_and_its_answer_goes_on(database: Database, driver: Driver) -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     project = chain(("a", logs("a")), ("ask", asks({"question": "go on?", "schema": schema})), ("z", logs("z")))
@@ -136,7 +155,7 @@ async def test_a_question_waits_without_a_worker_and_its_answer_goes_on(database
     await drive_next(database, driver, project)
 
     assert (waiting.status, waiting.lease_owner) == (Status.AWAITING_HUMAN, None)
-    assert question.question == {"value": {"question": "go on?", "schema": schema}}
+    assert (question.question, question.node) == ({"value": {"question": "go on?", "schema": schema}}, "ask")
     assert requeued.status is Status.QUEUED
     assert await result_of(database, waiting) == {"text": "hello", "log": ["a", "{'ok': True}", "z"]}
     types = await event_types(database, waiting)

@@ -21,7 +21,7 @@ from shadowgraph.runs.run import Run
 from shadowgraph.runs.service import RunSpec, WrongState, cancel_run, create_run
 from shadowgraph.runs.states import TRANSITIONS, Status
 from shadowgraph.runs.sweeper import AbsenceWatch, Grace, Sweeper, SweepSettings, resend_stale
-from shadowgraph.runs.takeover import MAX_CRASH_STREAK, take_expired, take_orphans
+from shadowgraph.runs.takeover import MAX_CRASH_STREAK, MAX_TAKEOVERS, take_expired, take_orphans
 from tests.support.runs import CLOCK, claim, start_run, try_claim
 
 
@@ -105,6 +105,23 @@ async def test_a_heartbeat_extends_its_own_leases_and_reads_what_is_wanted(datab
     assert extended is not None
     assert mine.lease_expires_at is not None
     assert extended > mine.lease_expires_at + 50_000
+
+
+async def test_a_run_that_progresses_between_its_workers_deaths_fails_at_last_and_claims_do_not_count(
+    database: Database,
+) -> None:
+    run = await start_run(database)
+    statuses = []
+
+    for takeovers in (0, MAX_TAKEOVERS - 1):
+        await claim(database)
+        await set_run(
+            database, run, lease_expires_at=now_ms() - 1, claims=10 * MAX_TAKEOVERS, takeovers=takeovers, crash_streak=0
+        )
+        async with database.write() as connection:
+            statuses += [item.status for item in await take_expired(connection, clock=CLOCK)]
+
+    assert statuses == [Status.QUEUED, Status.FAILED]
 
 
 async def test_an_expired_run_goes_back_and_one_that_kills_its_workers_fails(database: Database) -> None:

@@ -44,6 +44,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _require_groups(session.config, session.items)
+
+
+def _require_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share an expensive server must stay together; whether they do depends on two libraries' versions."""
+    scattered = [item for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+    if config.getoption("loadgroup", default=False) and scattered:
+        raise pytest.UsageError(f"pytest-xdist does not group {scattered[0].nodeid}")
+
+
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     """The whole matrix when it is asked for. Through a pooler only those that use PostgreSQL say anything new."""
     if item.get_closest_marker("whole_matrix") and not config.option.chaos:

@@ -49,7 +49,7 @@ class Client:
         self.journal = MemoryLlmJournal()
         target = Target(name, MODELS[name])
         # Its stalls are shorter than the patience of a client that has no limit of its own.
-        limits = TimeLimits(first_token_seconds=20.0, total_seconds=30.0, idle_seconds=1.0)
+        limits = TimeLimits(first_token_seconds=5.0, total_seconds=30.0, idle_seconds=1.0)
         targets = Targets({name: provider}, routes=only(target), limits=limits)
         self._gateway = Gateway(targets, clock=SystemClock(), rng=Random(1))
 
@@ -138,7 +138,7 @@ async def test_a_stream_that_does_not_end_well_is_never_taken_for_an_answer(
 
 
 async def test_a_stream_that_stalls_is_given_up(client: Client, mock: LLMock) -> None:
-    mock.stall(seconds=20)
+    mock.stall(seconds=8)
 
     await client.ask()
 

@@ -6,60 +6,29 @@ model at a made-up price of a cent per call, in a folder that it removes again.
 
 import contextlib
 import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+from serving import Server, answers, check, finish, get, own_budget, usage, wait
+from serving import start as start_run
 
 CENT = Decimal("0.01")
 GROUPINGS = ("agent", "model", "provider", "version", "workflow", "run", "owner", "day")
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "BUDGET_EXCEEDED")
-SHADOWGRAPH = (sys.executable, "-m", "shadowgraph.main")
-REQUEST = {"query": "Build a snake game"}
-SECONDS = 60
 
 
-class Server:
-    """`shadowgraph up` on a folder of its own."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.url = f"http://127.0.0.1:{_free_port()}"
-        own = {"SHADOWGRAPH_HOME": str(folder), "SHADOWGRAPH_URL": self.url, "OFFLINE_MODEL": "price_usd_per_call=0.01"}
-        self._env = {"PATH": os.environ["PATH"], "HOME": str(folder), **own, **settings}
-        self._folder = folder
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[httpx.Client]:
-        command = [*SHADOWGRAPH, "up", "--isolation", "none", "--port", self.url.rpartition(":")[2]]
-        with (self._folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=self._folder, env=self._env, stdout=log, stderr=log)
-        try:
-            with httpx.Client(base_url=self.url, timeout=30) as client:
-                _wait(lambda: _answers(client), "the server to answer")
-                yield client
-        finally:
-            process.terminate()
-            process.wait(timeout=SECONDS)
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*SHADOWGRAPH, *arguments], cwd=self._folder, env=self._env, capture_output=True, text=True, check=False
-        )
+def serve(folder: Path, **settings: str) -> Server:
+    return Server(folder, "--isolation", "none", **{"OFFLINE_MODEL": "price_usd_per_call=0.01", **settings})
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = Server(folder)
+        server = serve(folder)
         with server.running() as client:
             sums_agree(client, server)
             budget_stops_and_goes_on(client)
@@ -113,11 +82,11 @@ def many_at_once_do_not_overspend(client: httpx.Client) -> None:
 
 
 def worker_dies_in_the_middle_of_a_call(folder: Path) -> None:
-    deadly = Server(folder, SHADOWGRAPH_FAILPOINTS="llm.answer.received:planner=kill")
+    deadly = serve(folder, SHADOWGRAPH_FAILPOINTS="llm.answer.received:planner=kill")
     with deadly.running() as client, contextlib.suppress(httpx.TransportError):
         start(client, budget_usd=1, metadata={"fate": "killed"})
-        _wait(lambda: not _answers(client), "the worker to die")
-    with Server(folder).running() as client:
+        wait(lambda: not answers(client), "the worker to die")
+    with serve(folder).running() as client:
         (run,) = get(client, "/runs", **{"metadata.fate": "killed"})["items"]
         ended = finish(client, run)
         costs = get(client, f"/runs/{run['id']}/costs")
@@ -125,17 +94,12 @@ def worker_dies_in_the_middle_of_a_call(folder: Path) -> None:
         check("after kill -9 in a call the run ends all the same", ended["status"] == "COMPLETED")
         check("the ledger explains the call", [item["tokens_source"] for item in doubtful] == ["estimated"])
         check("and its cent is booked", usage(ended)[0] == 6 * CENT)
-        _wait(lambda: own_budget(client, run)["held_usd"] == 0, "the money to be given back")
+        wait(lambda: own_budget(client, run)["held_usd"] == 0, "the money to be given back")
         check("nothing is held any more", Decimal(str(own_budget(client, run)["spent_usd"])) == 6 * CENT)
 
 
-def own_budget(client: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
-    (budget,) = get(client, "/budgets", subject="run", name=run["id"])["items"]
-    return dict(budget)
-
-
 def journal_goes_on_without_cost_tracking(folder: Path) -> None:
-    with Server(folder, COST_TRACKING_ENABLED="false").running() as client:
+    with serve(folder, COST_TRACKING_ENABLED="false").running() as client:
         check("without cost tracking sums are not shown", client.get("/costs").json()["code"] == "costs_disabled")
         export = get(client, f"/runs/{finish(client, start(client))['id']}/export.json")
         costs = {attempt["cost_usd"] for attempt in export["llm_attempts"]}
@@ -143,53 +107,7 @@ def journal_goes_on_without_cost_tracking(folder: Path) -> None:
 
 
 def start(client: httpx.Client, **options: object) -> dict[str, Any]:
-    return dict(client.post("/runs", json={**REQUEST, **options}).raise_for_status().json())
-
-
-def finish(client: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
-    """The run at rest."""
-    return dict(_wait(lambda: _at_rest(client, run["id"]), f"run {run['id']} to come to rest"))
-
-
-def _at_rest(client: httpx.Client, run_id: str) -> dict[str, Any] | None:
-    run = get(client, f"/runs/{run_id}")
-    return run if run["status"] in ENDED else None
-
-
-def usage(run: dict[str, Any]) -> tuple[Decimal, str]:
-    return Decimal(str(run["usage"]["cost_usd"])), run["usage"]["cost_state"]
-
-
-def get(client: httpx.Client, path: str, **params: str) -> dict[str, Any]:
-    return dict(client.get(path, params=params).raise_for_status().json())
-
-
-def check(what: str, holds: bool) -> None:
-    sys.stdout.write(f"{'ok  ' if holds else 'FAIL'}  {what}\n")
-    if not holds:
-        raise SystemExit(1)
-
-
-def _wait(condition: Callable[[], Any], what: str) -> Any:
-    until = time.monotonic() + SECONDS
-    while not (found := condition()):
-        if time.monotonic() > until:
-            raise SystemExit(f"FAIL  waited {SECONDS} s for {what}")
-        time.sleep(0.1)
-    return found
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").is_success
-    except httpx.TransportError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return start_run(client, query="Build a snake game", **options)
 
 
 if __name__ == "__main__":

@@ -62,10 +62,12 @@ def _usage_metadata(usage: Usage) -> UsageMetadata:
 
 
 def _response_metadata(completion: Completion) -> dict[str, Any]:
+    shortened = {"left_out_characters": completion.left_out_characters} if completion.left_out_characters else {}
     return {
         "model_name": completion.model,
         "model_provider": completion.provider,
         "finish_reason": completion.finish_reason,
         "synthetic": completion.synthetic,
         "tokens_source": completion.usage.source,
+        **shortened,
     }

@@ -112,7 +112,8 @@ def describe_call(event: RunEvent) -> str:
     facts = event.facts
     if event.type == "call.retried":
         waited = float(facts.get("waited_seconds") or 0)
-        return f"attempt {facts.get('attempt')} after {waited:.1f} s: {facts.get('error_class') or 'error'}"
+        shortened = f", {left_out:,} characters left out" if (left_out := facts.get("left_out_characters")) else ""
+        return f"attempt {facts.get('attempt')} after {waited:.1f} s: {facts.get('error_class') or 'error'}{shortened}"
     return f"tool {facts['tool']}" if facts.get("tool") else ""
 
 

@@ -127,6 +127,8 @@ class Completion:
     """stop, length, tool_calls, content_filter, or what the provider said."""
     synthetic: bool = False
     """True: written by the rule-based offline model."""
+    left_out_characters: int = 0
+    """Of the request's texts: no model took all of it."""
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -159,6 +161,8 @@ class AttemptStart:
     """Which change of the route said so; 0 is what the settings say."""
     max_completion_tokens: int | None = None
     """None: the request sets no limit."""
+    left_out_characters: int = 0
+    """Of the request's texts, after a model had refused the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)

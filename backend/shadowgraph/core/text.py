@@ -36,6 +36,15 @@ def sanitise_text(text: str, *, max_characters: int | None = None) -> str:
     return _CONTROL.sub("", text)[:max_characters]
 
 
+def shorten_text(text: str, *, max_characters: int) -> str:
+    """Keeps the beginning and the end: a program's output says what it does first and what went wrong last."""
+    if len(text) <= max_characters:
+        return text
+    head = max_characters // 2
+    tail = max_characters - head
+    return f"{text[:head]}\n… [cut: {len(text) - max_characters} characters] …\n{text[-tail:]}"
+
+
 def sanitise(value: AnyJson) -> AnyJson:
     """The same value with every text in it clean, keys too; NaN and infinities become None. Tuples become lists.
 

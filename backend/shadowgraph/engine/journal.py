@@ -163,6 +163,8 @@ class EngineLlmJournal:
             "error_class": ended.error_class,
             "waited_seconds": round(wait_seconds, 3),
         }
+        if attempt.left_out_characters:
+            facts["left_out_characters"] = attempt.left_out_characters
         await self._write(rows, ev.CALL_RETRIED, call, agent, facts)
 
     async def finish(self, call: CallId, *, agent: str, ended: AttemptEnd, answer: bytes) -> None:

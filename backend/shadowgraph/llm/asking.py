@@ -18,11 +18,12 @@ from shadowgraph.llm.books import Books
 from shadowgraph.llm.classify import classify
 from shadowgraph.llm.deltas import Deltas
 from shadowgraph.llm.errors import AnswerRefused, ProviderError, Retry
-from shadowgraph.llm.failover import Refusal, conclude, is_worth_asking
+from shadowgraph.llm.failover import Refusal, conclude, is_worth_asking, whom_to_ask_for_less
 from shadowgraph.llm.feedback import with_feedback
 from shadowgraph.llm.gate import Gate
 from shadowgraph.llm.offline.calls import CALL_HEADER, build_call_header
 from shadowgraph.llm.port import IDEMPOTENCY_HEADER
+from shadowgraph.llm.shorten import shorten_request
 from shadowgraph.llm.targets import Candidate, Plan
 from shadowgraph.llm.usage import estimate_prompt_tokens, max_completion_tokens
 
@@ -45,6 +46,8 @@ class Asking:
     """How patiently a target is asked."""
     feedback: str = field(init=False, default="")
     """Why this target's last answer was refused, for the model to read."""
+    left_out_characters: int = field(init=False, default=0)
+    """Of the author's request, when no model takes all of it."""
 
     async def until_answered(self) -> Completion:
         """Errors: `ProviderError`, `OverBudget`, and the journal's own."""
@@ -63,15 +66,31 @@ class Asking:
         for candidate in self.plan.candidates:
             if not is_worth_asking(candidate, refusals):
                 continue
-            try:
-                return await self._ask(candidate)
-            except FallBack as error:
-                refusals.append(Refusal(candidate, error))
-            except ProviderError as error:
-                if not error.fails_over:
-                    raise
-                refusals.append(Refusal(candidate, self.gate.explain(candidate.target, error)))
+            if answer := await self._ask_or_note(candidate, refusals):
+                return answer
+        if answer := await self._ask_with_less_text(refusals):
+            return answer
         raise conclude(refusals)
+
+    async def _ask_or_note(self, candidate: Candidate, refusals: list[Refusal]) -> Completion | None:
+        """None: why not is the last one of `refusals`, and somebody else may answer."""
+        try:
+            return await self._ask(candidate)
+        except FallBack as error:
+            refusals.append(Refusal(candidate, error))
+        except ProviderError as error:
+            if not error.fails_over:
+                raise
+            refusals.append(Refusal(candidate, self.gate.explain(candidate.target, error)))
+        return None
+
+    async def _ask_with_less_text(self, refusals: list[Refusal]) -> Completion | None:
+        candidate = whom_to_ask_for_less(refusals)
+        shorter = candidate and shorten_request(self.request, context_tokens=candidate.context_tokens)
+        if not candidate or not shorter:
+            return None
+        self.request, self.left_out_characters = shorter.request, shorter.left_out_characters
+        return await self._ask_or_note(candidate, refusals)
 
     async def _ask(self, candidate: Candidate) -> Completion:
         self.feedback = ""
@@ -82,7 +101,7 @@ class Asking:
         failpoints.hit("llm.attempt.started", self._node)
         try:
             await self._receive(attempt, candidate)
-            completion = attempt.answer.to_completion(attempt.request)
+            completion = attempt.to_completion()
             self._require_accepted(completion)
         except asyncio.CancelledError:
             await asyncio.shield(self._quietly(self._cut(attempt)))
@@ -108,6 +127,7 @@ class Asking:
             route=self.plan.route,
             route_number=self.plan.route_number,
             max_completion_tokens=max_completion_tokens(request),
+            left_out_characters=self.left_out_characters,
         )
         permit = await self.gate.admit(candidate, self.plan, tokens=start.estimated_prompt_tokens)
         try:

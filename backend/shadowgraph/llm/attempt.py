@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from shadowgraph.core.calls import AttemptStart, Hold, LlmRequest
+from shadowgraph.core.calls import AttemptStart, Completion, Hold, LlmRequest
 from shadowgraph.core.clock import Clock
 from shadowgraph.llm.answer import Answer
 from shadowgraph.llm.deltas import Deltas
@@ -70,6 +70,11 @@ class Attempt:
                     return
         if self.answer.finish_reason is None:
             raise BrokenStream("the answer ended without saying that it is complete")
+
+    def to_completion(self) -> Completion:
+        """Errors: `AnswerRefused`."""
+        completion = self.answer.to_completion(self.request)
+        return replace(completion, left_out_characters=self.start.left_out_characters)
 
     def elapsed_ms(self) -> int:
         return round((self.clock.monotonic() - self.began) * 1000)

@@ -28,6 +28,14 @@ def _takes_no_more(candidate: Candidate, *, than: Candidate) -> bool:
     return candidate.context_tokens <= than.context_tokens
 
 
+def whom_to_ask_for_less(refusals: Sequence[Refusal]) -> Candidate | None:
+    """The model that takes most of those for which the text was too much. None: nobody said so, or another one may take it later."""
+    too_long = [refusal.candidate for refusal in refusals if isinstance(refusal.error, ContextTooLong)]
+    if not too_long or any(error.retry_after is not None for error in _of_providers(refusals)):
+        return None
+    return max(too_long, key=lambda candidate: candidate.context_tokens or 0)
+
+
 def conclude(refusals: Sequence[Refusal]) -> ProviderError | FallBack:
     """The error of a call that nobody answered: when somebody may answer later, the one that says when soonest; else the last one."""
     waits = [(error.retry_after, error) for error in _of_providers(refusals) if error.retry_after is not None]

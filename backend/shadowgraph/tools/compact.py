@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from shadowgraph.core.json import Json, canonical
+from shadowgraph.core.text import shorten_text
 
 _STEPS = ((8_000, 200), (2_000, 50), (500, 20), (120, 5))
 """Longest text and longest list that each further step leaves."""
@@ -32,15 +33,6 @@ def _shorten(value: Json, *, max_text: int, max_items: int) -> Json:
         kept = [_shorten(item, max_text=max_text, max_items=max_items) for item in value[:max_items]]
         return kept if len(value) <= max_items else [*kept, f"… [cut: {len(value) - max_items} more items]"]
     return value
-
-
-def shorten_text(text: str, *, max_characters: int) -> str:
-    """Keeps the beginning and the end: a program's output says what it does first and what went wrong last."""
-    if len(text) <= max_characters:
-        return text
-    head = max_characters // 2
-    tail = max_characters - head
-    return f"{text[:head]}\n… [cut: {len(text) - max_characters} characters] …\n{text[-tail:]}"
 
 
 def _size(value: Json) -> int:

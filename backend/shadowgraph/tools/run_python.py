@@ -11,7 +11,7 @@ from typing import cast
 import orjson
 
 from shadowgraph.core.json import Json, JsonObject
-from shadowgraph.tools.compact import shorten_text
+from shadowgraph.core.text import shorten_text
 from shadowgraph.tools.registry import ToolContext
 from shadowgraph.tools.sandbox import Ending, Limits, Sandbox, SandboxResult
 

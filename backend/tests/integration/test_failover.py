@@ -42,6 +42,7 @@ from tests.support.failing_provider import (
     Failure,
     Refuses,
     SaysNothing,
+    TakesUpTo,
     failing_provider,
 )
 from tests.support.llm import RUN_ID, MemoryLlmJournal, RecordingSink, ask, call_of
@@ -295,6 +296,42 @@ async def test_too_much_text_goes_to_a_model_that_takes_more(make_stage: MakeSta
     stage.server.failing[FIRST] = Refuses(400, "too long", "context_length_exceeded")
 
     await stage.ask()
+
+    assert stage.server.asked == [FIRST, SECOND]
+
+
+async def test_text_that_is_too_much_for_every_model_is_shortened_once(make_stage: MakeStage) -> None:
+    stage = make_stage("groq")
+    small, large = (target("groq", FIRST, context_tokens=4_096), target("groq", SECOND, context_tokens=8_192))
+    stage.routes = ChangingRoutes(small, large)
+    stage.server.failing = {FIRST: TakesUpTo(16_000), SECOND: TakesUpTo(30_000)}
+
+    completion = await stage.ask("x" * 60_000)
+
+    assert stage.server.asked == [FIRST, SECOND, SECOND], "who takes more comes first"
+    assert [end.error_class for end in stage.journal.ends] == ["context_too_long", "context_too_long", None]
+    assert [start.left_out_characters for start in stage.journal.starts] == [0, 0, completion.left_out_characters]
+    assert completion.left_out_characters > 30_000
+    assert "cut: " in str(stage.server.bodies[-1]["messages"])
+
+
+async def test_text_that_is_still_too_much_when_shortened_ends_the_call(make_stage: MakeStage) -> None:
+    stage = make_stage("groq")
+    stage.routes = ChangingRoutes(target("groq", FIRST))
+    stage.server.failing[FIRST] = TakesUpTo(1_000)
+
+    with pytest.raises(ContextTooLong):
+        await stage.ask("x" * 60_000)
+
+    assert stage.server.asked == [FIRST, FIRST]
+
+
+async def test_nothing_is_left_out_while_a_model_that_takes_it_is_only_busy(make_stage: MakeStage) -> None:
+    stage = make_stage("groq")
+    stage.server.failing = {FIRST: TakesUpTo(1_000), SECOND: says_429("120")}
+
+    with pytest.raises(RateLimited):
+        await stage.ask("x" * 60_000)
 
     assert stage.server.asked == [FIRST, SECOND]
 

@@ -53,7 +53,15 @@ class SaysNothing:
     """The connection stays open."""
 
 
-Failure = Refuses | AnswersWithError | Breaks | EndsEarly | SaysNothing
+@dataclass(frozen=True)
+class TakesUpTo:
+    """A request of more bytes is too long for the model; a shorter one is answered."""
+
+    size_bytes: int
+    refusal: Refuses = Refuses(400, "maximum context length is reached", "context_length_exceeded")
+
+
+Failure = TakesUpTo | Refuses | AnswersWithError | Breaks | EndsEarly | SaysNothing
 WORDS = ("All is ", "well.")
 
 
@@ -73,7 +81,13 @@ class FailingProvider:
         self.asked.append(body["model"])
         self.bodies.append(body)
         wire = _Anthropic() if path.endswith("/messages") else _OpenAi()
-        await self._answer(writer, wire, self.failing.get(body["model"]))
+        await self._answer(writer, wire, self._failure_of(body))
+
+    def _failure_of(self, body: Mapping[str, Any]) -> Failure | None:
+        failure = self.failing.get(body["model"])
+        if isinstance(failure, TakesUpTo):
+            return failure.refusal if len(json.dumps(body)) > failure.size_bytes else None
+        return failure
 
     async def _answer(self, writer: asyncio.StreamWriter, wire: "_Wire", failure: Failure | None) -> None:
         if isinstance(failure, SaysNothing):

@@ -14,6 +14,7 @@ from shadowgraph.engine.recorder import RunRecorder
 from shadowgraph.engine.writer import Writer
 from shadowgraph.queue.inprocess import InProcessWakeups
 from shadowgraph.runs.lifecycle import retry_run
+from shadowgraph.runs.repository import list_events
 from shadowgraph.runs.states import Status
 from shadowgraph.runs.takeover import take_orphans
 from tests.support.llm import MemoryAnswerJournal
@@ -93,6 +94,23 @@ async def test_a_retry_keeps_the_generation_so_that_paid_calls_stay_paid(databas
         retried = await retry_run(connection, run.id, who="somebody", clock=CLOCK)
 
     assert (retried.status, retried.generation) == (Status.QUEUED, run.generation)
+
+
+async def test_the_run_says_how_much_text_an_attempt_went_without(database: Database) -> None:
+    run = await start_run(database)
+    journal = await next_journal(database)
+    await begin(journal, CALL)
+    refused = AttemptEnd(n=1, at=AT, usage=None, error_class="context_too_long")
+    shorter = AttemptStart(
+        n=2, provider="fake", model="m", at=AT, estimated_prompt_tokens=1, left_out_characters=70_000
+    )
+
+    await journal.retry(CALL, agent="coder", ended=refused, attempt=shorter, error="too long", wait_seconds=0.0)
+
+    async with database.read() as connection:
+        told = (await list_events(connection, run.id, after=0, limit=100))[-1]
+    assert (told.type, told.payload["error_class"]) == ("call.retried", "context_too_long")
+    assert told.payload["left_out_characters"] == 70_000
 
 
 async def test_the_same_request_at_another_index_is_the_same_call(database: Database) -> None:

@@ -2,7 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shadowgraph.core.json import Json, canonical
-from shadowgraph.tools.compact import compact, shorten_text
+from shadowgraph.core.text import shorten_text
+from shadowgraph.tools.compact import compact
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),

@@ -1,6 +1,6 @@
 """What people do with budgets, and what a budget does to runs: the use cases around `costs/budgets.py`, with their events and alerts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -240,16 +240,23 @@ async def tell_exceeded(
 ) -> None:
     """Once per budget and period."""
     budget = account.budget
-    does = "only warns" if not budget.stops else f"stops calls ({budget.action})"
     await raise_alert(
         connection,
         dialect,
         kind=EXCEEDED,
         subject=_alert_subject(account),
-        message=f"the budget of {budget} is used up; it {does}",
+        message=f"the budget of {budget} is used up; it {_DOES[budget.action]}",
         at=at,
         data={"budget_id": budget.id, "period": account.period, "run_id": run.id},
     )
+
+
+_DOES: Mapping[Action, str] = {
+    "warn": "only warns",
+    "pause": "stops runs at their next call",
+    "fail": "ends runs at their next call",
+    "fallback": "lets calls go to cheaper targets only",
+}
 
 
 async def _close_alert(connection: AsyncConnection, budget: Budget, *, who: str, now: datetime) -> None:

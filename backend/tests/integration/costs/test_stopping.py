@@ -1,6 +1,7 @@
 """A whole run over a budget: it stops, says so, and goes on where it stopped."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +14,12 @@ from shadowgraph import chat_model
 from shadowgraph.core.calls import Usage
 from shadowgraph.costs.budgets import fold_ended, list_budgets
 from shadowgraph.costs.ledger import sum_runs
+from shadowgraph.costs.prices import Override, PriceBook, UnitPrices
 from shadowgraph.db.engine import Database
-from shadowgraph.llm.port import Chunk
+from shadowgraph.llm.port import Chunk, Target
+from shadowgraph.llm.routes import only
+from shadowgraph.llm.targets import Targets
+from shadowgraph.runs.alerts import list_open_alerts
 from shadowgraph.runs.budgets import NewBudget, StillExceeded, change_budget
 from shadowgraph.runs.lifecycle import resume_run
 from shadowgraph.runs.run import Run
@@ -160,6 +165,60 @@ async def test_a_budget_that_fails_ends_the_run_and_a_retry_goes_on(stage: Stage
     await stage.retry(failed)
     assert (await stage.drive(eight_calls())).status is Status.COMPLETED
     assert len(provider.requests) == 8
+
+
+DEAR, CHEAP = "dear", "cheap"
+FALLBACK = NewBudget("workflow", "shapes", "month", FIVE_CALLS, action="fallback")
+
+
+@asynccontextmanager
+async def dear_before_cheap(database: Database, provider: FakeProvider, *, cheap: Decimal) -> AsyncIterator[Stage]:
+    """A route of two targets: a call costs two cents at the first one, `cheap` at the second."""
+    targets = Targets({"fake": provider}, routes=only(Target("fake", DEAR), Target("fake", CHEAP)))
+    prices = PriceBook([_costs(DEAR, 2 * CENT), _costs(CHEAP, cheap)])
+    async with open_stage(database, provider, targets, prices=prices) as stage:
+        yield stage
+
+
+async def test_a_budget_that_falls_back_lets_a_run_end_at_a_target_that_costs_nothing(
+    database: Database, provider: FakeProvider
+) -> None:
+    graph = line({name: asking(name) for name in "abcde"})
+    budget = (await make_budget(database, FALLBACK)).budget
+
+    async with dear_before_cheap(database, provider, cheap=NOTHING) as stage:
+        ended = await stage.run(graph)
+
+    assert ended.status is Status.COMPLETED
+    assert [target.model for target in provider.targets] == [DEAR, DEAR, CHEAP, CHEAP, CHEAP]
+    assert await cost_of(database, ended) == (5, 40_000_000)
+    assert await state_of(database, budget.id) == (4 * CENT, NOTHING)
+    async with database.read() as connection:
+        (alert,) = await list_open_alerts(connection, kind="budget_exceeded")
+    assert "cheaper" in alert.message
+
+
+async def test_a_budget_that_falls_back_stops_a_run_when_not_even_the_cheaper_target_fits(
+    database: Database, provider: FakeProvider
+) -> None:
+    graph = line({name: asking(name) for name in "abcde"})
+    budget = (await make_budget(database, FALLBACK)).budget
+
+    async with dear_before_cheap(database, provider, cheap=CENT) as stage:
+        stopped = await stage.run(graph)
+        asked = [target.model for target in provider.targets]
+        await raise_limit(database, budget.id, Decimal(1))
+        await resume(database, stopped)
+        ended = await stage.drive(graph)
+
+    assert (stopped.status, stopped.error and stopped.error["action"]) == (Status.BUDGET_EXCEEDED, "fallback")
+    assert asked == [DEAR, DEAR, CHEAP], "five cents"
+    assert ended.status is Status.COMPLETED
+    assert [target.model for target in provider.targets] == [*asked, DEAR, DEAR]
+
+
+def _costs(model: str, usd: Decimal) -> Override:
+    return Override("fake", model, UnitPrices(NOTHING, NOTHING, call=usd))
 
 
 async def test_a_run_that_waits_for_money_can_be_cancelled(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shadowgraph.core import failpoints
-from shadowgraph.core.calls import AttemptEnd, CallId, Completion, Usage
+from shadowgraph.core.calls import AttemptEnd, CallId, Completion, FallBack, Hold, Usage, Wish
 from shadowgraph.core.clock import ManualClock
 from shadowgraph.llm.answer import MAX_ANSWER_CHARACTERS
 from shadowgraph.llm.attempt import TimeLimits
@@ -26,7 +26,7 @@ from shadowgraph.llm.gateway import Gateway
 from shadowgraph.llm.offline.calls import CALL_HEADER, parse_call_header
 from shadowgraph.llm.port import IDEMPOTENCY_HEADER, Chunk, Target
 from shadowgraph.llm.retry import MAX_ATTEMPTS
-from shadowgraph.llm.routes import BadModelName, FixedRoutes, Route, RouteTarget
+from shadowgraph.llm.routes import BadModelName, FixedRoutes, Route, RouteTarget, only
 from shadowgraph.llm.sanitise import MAX_REQUEST_BYTES, RequestTooLarge
 from shadowgraph.llm.targets import MixedModels, NoProvider, StandIn, Targets
 from shadowgraph.reliability.breaker import OPEN_SECONDS
@@ -603,3 +603,43 @@ async def test_a_run_is_answered_by_rules_or_by_a_model_but_never_by_both() -> N
 
     assert first.text == "by rules"
     assert (await other_run.call(named, call_of(named))).text == "by a model"
+
+
+class Allowance:
+    """A `Purse` with room for these models only."""
+
+    def __init__(self, *models: str) -> None:
+        self._models = models
+
+    async def reserve(self, wish: Wish) -> Hold | None:
+        if wish.model not in self._models:
+            raise FallBack(f"no room for {wish.model}", action="fallback")
+        return Hold("hold", 1)
+
+    async def settle(self, hold: Hold, cost_nano_usd: int | None) -> None:
+        pass
+
+
+async def ask_within(allowance: Allowance, journal: MemoryLlmJournal) -> Completion:
+    provider, request = FakeProvider(says("fine")), ask()
+    targets = Targets({"fake": provider}, routes=only(Target("fake", "dear"), Target("fake", "cheap")))
+    gateway = Gateway(targets, clock=ManualClock(), rng=Random(1))
+    return await gateway.call(request, call_of(request), journal=journal, run_id=RUN_ID, purse=allowance)
+
+
+async def test_a_budget_without_room_for_one_target_hands_over_to_the_next_and_nothing_leaves_for_the_first() -> None:
+    journal = MemoryLlmJournal()
+
+    await ask_within(Allowance("cheap"), journal)
+
+    assert [start.model for start in journal.starts] == ["cheap"]
+    assert journal.log == ["find", "start 1", "finish 1"]
+
+
+async def test_a_budget_without_room_for_any_target_ends_the_call_before_anything_has_left() -> None:
+    journal = MemoryLlmJournal()
+
+    with pytest.raises(FallBack, match="cheap"):
+        await ask_within(Allowance(), journal)
+
+    assert journal.log == ["find"]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.costs.grouping import GroupBy
 from shadowgraph.costs.prices import OFFLINE
-from shadowgraph.db.dialect import utc_day
+from shadowgraph.db.dialect import make_room_for_sums, utc_day
 from shadowgraph.models.llm_calls import llm_attempts
 
 CostState = Literal["exact", "estimated", "partial", "unknown", "synthetic"]
@@ -103,10 +103,12 @@ class Report:
 
 async def load_report(connection: AsyncConnection, which: Which, *, by: GroupBy, limit: int | None = None) -> Report:
     """Groups and total come from one statement: no attempt can end between the one and the other."""
+    if which.run_ids is None:
+        await make_room_for_sums(connection)
     rows = (await connection.execute(_report_query(which, by=by, limit=limit))).mappings().all()
     if not rows:
         return Report((), Sums(), 0)
-    groups = [Group(row["key"], _sums(row)) for row in rows]
+    groups = [Group(str(row["key"]), _sums(row)) for row in rows]
     return Report(groups, _sums(rows[0], prefix="total_"), rows[0]["group_count"])
 
 
@@ -136,7 +138,7 @@ def _groups(which: Which, *, by: GroupBy) -> CTE:
     return select(key, *sum_columns()).where(*conditions(which)).group_by(key).cte("groups")
 
 
-def _key(by: GroupBy) -> ColumnElement[str]:
+def _key(by: GroupBy) -> ColumnElement[Any]:
     if by == "day":
         return utc_day(_a.at)
     if by == "version":

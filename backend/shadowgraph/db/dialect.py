@@ -17,8 +17,10 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -73,7 +75,7 @@ def _now_ms_sqlite(element: now_ms, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class utc_day(FunctionElement[str]):  # noqa: N801  stands in SQL like a function
-    """The day of a moment, such as 2026-08-14."""
+    """The day of a moment: `2026-08-14` as text on SQLite, a `date` on PostgreSQL, which groups it faster than text. `str` makes them one."""
 
     inherit_cache = True
     type = String()
@@ -81,7 +83,7 @@ class utc_day(FunctionElement[str]):  # noqa: N801  stands in SQL like a functio
 
 @compiles(utc_day, "postgresql")
 def _utc_day_postgresql(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"to_char(timezone('UTC', {compiler.process(element.clauses, **kw)}), 'YYYY-MM-DD')"
+    return f"CAST(timezone('UTC', {compiler.process(element.clauses, **kw)}) AS date)"
 
 
 @compiles(utc_day, "sqlite")
@@ -129,6 +131,16 @@ def json_text(column: ColumnElement[Any], key: str, dialect: DialectName) -> Col
     if dialect == "postgresql":
         return func.jsonb_extract_path_text(column, key)
     return func.json_extract(column, '$."' + key.replace('"', '\\"') + '"')
+
+
+async def make_room_for_sums(connection: AsyncConnection) -> None:
+    """Until the transaction ends: groups by the hundred thousand stay in memory (PostgreSQL has 4 MB for them by default), and no query
+    is compiled, which takes longer than it saves."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_ROOM_FOR_SUMS)
+
+
+_ROOM_FOR_SUMS = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
 
 def matches_text(query: str, dialect: DialectName) -> ColumnElement[bool]:

@@ -258,9 +258,12 @@ def build_artifact(artifact: repository.Artifact, *, run_id: str) -> details.Art
 def build_workflow(workflow: repository.Workflow, *, serving: Mapping[str, int]) -> workflows.Workflow:
     """`serving`: how many workers can run each workflow."""
     link = f"{API_PREFIX}/workflows/{quote(workflow.name, safe='')}"
+    said = asdict(workflow)
+    default_budget = said.pop("default_budget_nano_usd")
     return workflows.Workflow(
-        **asdict(workflow),
+        **said,
         version=VERSION,
+        default_budget_usd=None if default_budget is None else to_usd(default_budget),
         level=workflow.graph.get("level"),
         workers=serving.get(workflow.name, 0),
         links={"self": link},

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +55,8 @@ class LoadedWorkflow:
     description: str
     timeout_seconds: float | None = None
     """For runs that name no `timeout_s` of their own."""
+    default_budget_usd: Decimal | None = None
+    """For runs that name no `budget_usd` of their own."""
 
     @cached_property
     def state_types(self) -> Collection[tuple[str, ...]]:
@@ -138,6 +141,7 @@ def _load_workflow(name: str, entry: GraphEntry, around: Surroundings, options: 
             topology=topology_of(graph, around.roots),
             description=options.description or entry.description or _first_paragraph(module),
             timeout_seconds=options.timeout_seconds,
+            default_budget_usd=options.default_budget_usd,
         )
 
 

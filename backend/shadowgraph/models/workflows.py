@@ -1,4 +1,4 @@
-from sqlalchemy import Column, Double, String, Table
+from sqlalchemy import BigInteger, Column, Double, String, Table
 
 from shadowgraph.db.dialect import JsonColumn, UtcDateTime
 from shadowgraph.models.base import metadata
@@ -19,6 +19,9 @@ workflows = Table(
     ),
     Column("description", String, nullable=False),
     Column("timeout_s", Double, comment="for runs that name none; NULL: they have none"),
+    Column(
+        "default_budget_nano_usd", BigInteger, comment="for runs that name none; NULL: as the server's settings say"
+    ),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 """Written by each worker that loaded a project; all that the API knows of a graph."""

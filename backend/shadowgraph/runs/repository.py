@@ -91,6 +91,8 @@ class Workflow:
     graph: Mapping[str, Any]
     description: str
     timeout_s: float | None
+    default_budget_nano_usd: int | None
+    """For runs that name no budget; None: as the server says."""
     seen_at: datetime
 
 

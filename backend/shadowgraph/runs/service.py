@@ -15,6 +15,7 @@ from shadowgraph.core.clock import Clock
 from shadowgraph.core.errors import Conflict, Invalid
 from shadowgraph.core.ids import RunId, new_run_id
 from shadowgraph.core.json import JsonObject
+from shadowgraph.core.money import to_usd
 from shadowgraph.db.dialect import DialectName, now_ms
 from shadowgraph.models.runs import runs
 from shadowgraph.models.workflows import workflows
@@ -63,7 +64,10 @@ class RunSpec:
     on_busy: OnBusy = "reject"
     """What to do while another run of the thread is unfinished."""
     budget_usd: Decimal | None = None
-    """What it may spend; None: no budget of its own."""
+    """What it may spend; None: what its workflow says of such runs, else `server_budget_usd`."""
+    server_budget_usd: Decimal | None = None
+    is_budgeted: bool = True
+    """False: costs are not tracked, so the run gets no budget that it did not ask for."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
     idempotency: IdempotencyKey | None = None
@@ -74,6 +78,8 @@ class Accepted:
     run: Run
     replayed: bool
     """True: the same request with the same idempotency key was accepted before, and this is its run."""
+    budget_usd: Decimal | None = None
+    """That a new run got."""
 
 
 async def create_run(connection: AsyncConnection, dialect: DialectName, spec: RunSpec, *, clock: Clock) -> Accepted:
@@ -90,7 +96,7 @@ async def create_run(connection: AsyncConnection, dialect: DialectName, spec: Ru
     if spec.thread_id:
         await require_free_thread(connection, dialect, spec.thread_id, on_busy=spec.on_busy)
     await _insert_run(connection, dialect, run_id, spec, clock=clock)
-    return Accepted(await require_run(connection, run_id), replayed=False)
+    return Accepted(await require_run(connection, run_id), replayed=False, budget_usd=spec.budget_usd)
 
 
 async def _for_workflow(connection: AsyncConnection, spec: RunSpec) -> RunSpec:
@@ -98,7 +104,11 @@ async def _for_workflow(connection: AsyncConnection, spec: RunSpec) -> RunSpec:
     workflow = await find_workflow(connection, spec.workflow)
     if workflow is not None:
         check_input(spec.workflow, workflow.input_schema, spec.input)
-        return replace(spec, timeout_seconds=workflow.timeout_s) if spec.timeout_seconds is None else spec
+        return replace(
+            spec,
+            timeout_seconds=workflow.timeout_s if spec.timeout_seconds is None else spec.timeout_seconds,
+            budget_usd=_budget_of(spec, workflow.default_budget_nano_usd),
+        )
     known = list((await connection.scalars(select(workflows.c.name).order_by(workflows.c.name))).all())
     if known:
         raise UnknownWorkflow(
@@ -109,7 +119,13 @@ async def _for_workflow(connection: AsyncConnection, spec: RunSpec) -> RunSpec:
     check_input(
         spec.workflow, {}, spec.input
     )  # no worker has said yet what it can run: name and schema are checked at the claim
-    return spec
+    return replace(spec, budget_usd=_budget_of(spec, None))
+
+
+def _budget_of(spec: RunSpec, default_nano_usd: int | None) -> Decimal | None:
+    if spec.budget_usd is not None or not spec.is_budgeted:
+        return spec.budget_usd
+    return spec.server_budget_usd if default_nano_usd is None else to_usd(default_nano_usd)
 
 
 async def _insert_run(

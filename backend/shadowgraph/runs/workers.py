@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.core.ids import WorkerId
 from shadowgraph.core.json import JsonObject
+from shadowgraph.core.money import to_nano
 from shadowgraph.db.dialect import DialectName, insert, now_ms
 from shadowgraph.models.runs import runs
 from shadowgraph.models.workers import workers
@@ -39,6 +41,7 @@ class WorkflowInfo:
     graph: JsonObject
     description: str
     timeout_s: float | None = None
+    default_budget_usd: Decimal | None = None
 
 
 async def register_worker(connection: AsyncConnection, info: WorkerInfo) -> None:
@@ -75,6 +78,7 @@ async def register_workflow(
         graph=dict(info.graph),
         description=info.description,
         timeout_s=info.timeout_s,
+        default_budget_nano_usd=None if info.default_budget_usd is None else to_nano(info.default_budget_usd),
         seen_at=at,
     )
     changed = {column.name: statement.excluded[column.name] for column in workflows.c if column.name != "name"}

@@ -133,6 +133,7 @@ class Worker:
                 graph=project.workflows[name].topology,
                 description=project.workflows[name].description,
                 timeout_s=project.workflows[name].timeout_seconds,
+                default_budget_usd=project.workflows[name].default_budget_usd,
             )
             for name, project in sorted(self._projects.items())
         ]

@@ -1,6 +1,5 @@
 """Start, find and end runs."""
 
-from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -84,9 +83,8 @@ async def create_run(
     key = IdempotencyKey(idempotency_key, digest(body)) if idempotency_key else None
     if new.budget_usd is not None:
         require_costs(services)
-    spec = new.to_spec(
-        traceparent=traceparent_of(request.headers), idempotency=key, default_budget_usd=_default_budget(services)
-    )
+    traceparent = traceparent_of(request.headers)
+    spec = new.to_spec(traceparent=traceparent, idempotency=key, settings=services.settings)
     run, is_replay = await _accept(services, spec)
     services.nudge_relay()
     if parameters.wait:
@@ -94,11 +92,6 @@ async def create_run(
     headers = {"Location": run_path(run.id)} | ({"Idempotency-Replayed": "true"} if is_replay else {})
     status = 200 if parameters.wait and run.status in SETTLED else 202
     return Response(run.model_dump_json(), status_code=status, headers=headers, media_type="application/json")
-
-
-def _default_budget(services: ApiServices) -> Decimal | None:
-    settings = services.settings
-    return settings.max_run_cost or None if settings.cost_tracking_enabled else None
 
 
 async def _accept(services: ApiServices, spec: RunSpec) -> tuple[Run, bool]:
@@ -109,7 +102,7 @@ async def _accept(services: ApiServices, spec: RunSpec) -> tuple[Run, bool]:
         if accepted.replayed:
             return await load_run(connection, accepted.run), True
         await require_room(connection, accepted.run, services.limits)
-    limit = None if spec.budget_usd is None else to_nano(spec.budget_usd)
+    limit = None if accepted.budget_usd is None else to_nano(accepted.budget_usd)
     return build_run(accepted.run, input_=spec.input, limit=limit), False
 
 

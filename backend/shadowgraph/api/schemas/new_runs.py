@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from shadowgraph.api.schemas.common import MetadataKey, Name, Received, Text, ThreadId
-from shadowgraph.core.settings import MAX_USD
+from shadowgraph.core.settings import MAX_USD, Settings
 from shadowgraph.runs.idempotency import IdempotencyKey
 from shadowgraph.runs.service import RunSpec
 from shadowgraph.runs.threads import OnBusy
@@ -89,7 +89,7 @@ class NewRun(Received):
         le=MAX_USD,
         allow_inf_nan=False,
         description="What the run may spend, its forks included; at the call that would need more it stops in BUDGET_EXCEEDED. null: the "
-        "server's default (MAX_RUN_COST).",
+        "workflow's default (`default_budget_usd` of its project), else the server's (MAX_RUN_COST).",
     )
     metadata: dict[MetadataKey, Text] = Field(
         default_factory=dict, description="Your own labels, at most 16 KB; `GET /runs?metadata.KEY=VALUE` finds them."
@@ -118,9 +118,7 @@ class NewRun(Received):
             raise PydanticCustomError("metadata_too_large", "has more than 16 KB", {"name": "metadata"})
         return self
 
-    def to_spec(
-        self, *, traceparent: str | None, idempotency: IdempotencyKey | None, default_budget_usd: Decimal | None
-    ) -> RunSpec:
+    def to_spec(self, *, traceparent: str | None, idempotency: IdempotencyKey | None, settings: Settings) -> RunSpec:
         return RunSpec(
             workflow=self.workflow or QUERY_WORKFLOW,
             input=self.input if self.input is not None else {"query": self.query},
@@ -130,7 +128,9 @@ class NewRun(Received):
             timeout_seconds=self.timeout_s,
             thread_id=self.thread_id,
             on_busy=self.on_busy or "reject",
-            budget_usd=default_budget_usd if self.budget_usd is None else Decimal(str(self.budget_usd)),
+            budget_usd=None if self.budget_usd is None else Decimal(str(self.budget_usd)),
+            server_budget_usd=settings.max_run_cost or None,
+            is_budgeted=settings.cost_tracking_enabled,
             metadata=self.metadata,
             traceparent=traceparent,
             idempotency=idempotency,

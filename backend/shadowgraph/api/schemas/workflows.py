@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from shadowgraph.api.schemas.common import Sent
+from shadowgraph.api.schemas.common import Sent, Usd
 
 
 class Workflow(Sent):
@@ -22,6 +22,9 @@ class Workflow(Sent):
     )
     seen_at: datetime = Field(description="When a worker last said that it can run it.")
     timeout_s: float | None = Field(description="For runs that name no timeout_s of their own.")
+    default_budget_usd: Usd | None = Field(
+        description="What runs may spend that name no budget_usd; null: what MAX_RUN_COST says."
+    )
     level: str | None = Field(
         description="L0, L1 or L2: what its model and tool calls gain here, by the least of its nodes; null: no such call was seen."
     )

@@ -4,17 +4,19 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shadowgraph.core.agent_settings import AgentSettings
 from shadowgraph.core.paths import UnsafePath, require_safe_path
+from shadowgraph.core.settings import MAX_USD
 from shadowgraph.engine.loading.errors import BadProject, invalid_file
 
 OPTIONS_FILE = "shadowgraph.toml"
-NOT_SERVED_YET = {"default_budget_usd": "no budget is enforced", "scorer": "no answer is scored"}
+NOT_SERVED_YET = {"scorer": "no answer is scored"}
 """Keys of `[workflow.NAME]` that are accepted and have no effect, with what that means."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -26,6 +28,8 @@ class WorkflowOptions:
     description: str | None = None
     timeout_seconds: float | None = None
     """For runs that name no `timeout_s` of their own."""
+    default_budget_usd: Decimal | None = None
+    """For runs that name no `budget_usd` of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,16 @@ class _Agent(BaseModel):
     tools: tuple[str, ...] | None = None
 
 
+def _as_written(value: object) -> object:
+    """0.1 in the file is a tenth, not the binary number next to it."""
+    return str(value) if isinstance(value, float) else value
+
+
 class _Workflow(BaseModel):
     model_config = _STRICT
 
     description: str | None = None
-    default_budget_usd: Annotated[float, Field(ge=0)] | None = None
+    default_budget_usd: Annotated[Decimal, BeforeValidator(_as_written), Field(ge=0, le=MAX_USD)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     scorer: str | None = None
 
@@ -80,7 +89,10 @@ def read_options(directory: Path, workflows: Collection[str]) -> Options:
     return Options(
         name=file.name,
         agents=_agents_of(file),
-        workflows={name: WorkflowOptions(said.description, said.timeout_s) for name, said in file.workflow.items()},
+        workflows={
+            name: WorkflowOptions(said.description, said.timeout_s, said.default_budget_usd)
+            for name, said in file.workflow.items()
+        },
         unserved=dict(_unserved(file)),
     )
 

@@ -9,7 +9,7 @@ from shadowgraph.models.workers import workers
 from shadowgraph.models.workflows import workflows
 from shadowgraph.runs.alerts import BAD_PROJECT, raise_alert
 from shadowgraph.runs.workers import WorkerInfo, register_worker
-from tests.support.api import QUERY_SCHEMA, V1, add_workflow, require_problem
+from tests.support.api import QUERY_SCHEMA, V1, ApiParts, add_workflow, client_of, require_problem
 from tests.support.runs import CLOCK
 
 
@@ -76,6 +76,30 @@ async def test_a_run_has_the_time_limit_of_its_workflow_unless_it_names_one(
     assert run["deadline_at"] is not None
     assert left is not None
     assert left // 1000 == deadline  # the database's clock may move within the statement
+
+
+@pytest.mark.parametrize(
+    ("named", "of_workflow", "tracked", "budget"),
+    [
+        ({"budget_usd": 3}, 500_000_000, True, 3),
+        ({}, 500_000_000, True, 0.5),
+        ({}, None, True, 7),
+        ({}, 500_000_000, False, None),
+    ],
+)
+async def test_a_run_that_names_no_budget_has_that_of_its_workflow_else_that_of_the_server(
+    parts: ApiParts, named: dict[str, float], of_workflow: int | None, tracked: bool, budget: float | None
+) -> None:
+    await add_workflow(parts.database, "pipeline")
+    async with parts.database.write() as connection:
+        await connection.execute(update(workflows).values(default_budget_nano_usd=of_workflow))
+
+    async with client_of(parts.services(max_run_cost="7", cost_tracking_enabled=tracked)) as client:
+        run = (await client.post("/runs", json={"query": "x", **named})).json()
+        shown = (await client.get("/workflows/pipeline")).json()["default_budget_usd"]
+
+    assert run["budget_usd"] == budget
+    assert shown == (None if of_workflow is None else 0.5)
 
 
 async def test_a_workflow_shows_what_it_takes(client: httpx.AsyncClient, database: Database) -> None:

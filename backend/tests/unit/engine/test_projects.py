@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
 from types import SimpleNamespace
@@ -374,7 +375,7 @@ def test_options_reach_the_workflow_and_the_agents(tmp_path: Path) -> None:
         [workflow.agent]
         description = "Shouts."
         timeout_s = 30
-        default_budget_usd = 1.5
+        default_budget_usd = 1.1
         scorer = "./score.py:score"
         """
 
@@ -384,8 +385,8 @@ def test_options_reach_the_workflow_and_the_agents(tmp_path: Path) -> None:
     coder = AgentSettings("groq:openai/gpt-oss-120b", 0.2, 100, "prompts/coder.md", ("web_search",))
     assert project.agents == {"coder": coder}
     assert (workflow.description, workflow.timeout_seconds) == ("Shouts.", 30)
+    assert workflow.default_budget_usd == Decimal("1.1"), "as it is written, not the binary number next to it"
     assert {about: what.split(":")[0] for about, what in project.notes.items()} == {
-        "workflow.agent.default_budget_usd": "not served yet",
         "workflow.agent.scorer": "not served yet",
     }
 

@@ -1,7 +1,7 @@
 """What an attempt has to pass before it may start: targets out of use, breakers, limits. One per process."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from shadowgraph.core.clock import Clock
@@ -17,6 +17,9 @@ PROBE_SPARE_SECONDS = 10.0
 """On top of what a call may take, before its permit to probe is given to somebody else."""
 
 
+_REPORTED = (ModelGone.code, BadCredentials.code)
+
+
 class RateLimiter(Protocol):
     """Limits that we set ourselves, for a route or a provider."""
 
@@ -30,6 +33,10 @@ class Watch(Protocol):
 
     async def report(self, kind: str, target: Target, message: str) -> None: ...
 
+    async def take_back(self, kinds: Collection[str], target: Target) -> None:
+        """What was reported of the target is over: it has answered."""
+        ...
+
 
 class Unlimited:
     """Implements `RateLimiter`."""
@@ -42,6 +49,9 @@ class Silence:
     """Implements `Watch`: what is logged must do."""
 
     async def report(self, kind: str, target: Target, message: str) -> None:
+        pass
+
+    async def take_back(self, kinds: Collection[str], target: Target) -> None:
         pass
 
 
@@ -62,6 +72,8 @@ class Gate:
         """For as long as the process lives: a model that a provider has dropped does not come back."""
         self._refused: dict[Target, tuple[tuple[str | None, int | None], BadCredentials]] = {}
         """Until the route that named it is changed."""
+        self._answered: set[Target] = set()
+        """Since this process began, or since it was refused: nothing is left to be taken back of them."""
 
     async def admit(self, candidate: Candidate, plan: Plan, *, tokens: int) -> Permit:
         """The permit goes back with `record`.
@@ -87,6 +99,7 @@ class Gate:
         """How the attempt ended; `error` None: with an answer."""
         if error is None or isinstance(error, AnswerRefused):  # what we do not like is an answer all the same
             await self._breakers.record(permit, "success")
+            await self._take_back(Target(*permit.key))
             return
         await self._breakers.record(permit, "failure" if error.trips else "neither", error=error.message)
         await self._take_out_of_use(Target(*permit.key), plan, error)
@@ -127,15 +140,27 @@ class Gate:
                 f"{candidate.target} keeps failing and is left alone", retry_after=refused.seconds
             ) from None
 
+    async def _take_back(self, target: Target) -> None:
+        """Once: what an earlier process, or an earlier state of the configuration, reported is no longer true."""
+        if target in self._answered or target in self._gone:
+            return
+        self._answered.add(target)
+        self._refused.pop(target, None)
+        await self._watch.take_back(_REPORTED, target)
+
     async def _take_out_of_use(self, target: Target, plan: Plan, error: ProviderError) -> None:
         if isinstance(error, RateLimited) and error.retry_after:
             self._reported.pause(_key(target), error.retry_after)
         elif isinstance(error, ModelGone):
             self._gone[target] = error
-            await self._watch.report(error.code, target, error.message)
+            await self._report(target, error)
         elif isinstance(error, BadCredentials):
             self._refused[target] = (_config(plan), error)
-            await self._watch.report(error.code, target, error.message)
+            await self._report(target, error)
+
+    async def _report(self, target: Target, error: ProviderError) -> None:
+        self._answered.discard(target)
+        await self._watch.report(error.code, target, error.message)
 
 
 def _key(target: Target) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """What all processes share of circuit breakers, and what people are told of targets that are not asked any more."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -18,12 +18,14 @@ from shadowgraph.db.patience import read_patiently
 from shadowgraph.llm.port import Target
 from shadowgraph.models.breakers import breakers
 from shadowgraph.reliability.breaker import Key, Shared, State, state_of
-from shadowgraph.runs.alerts import raise_alert
+from shadowgraph.runs.alerts import close_alerts, raise_alert
 from shadowgraph.runs.events import BREAKER_CHANGED, NewEvent, append_system_event
 
 log = logging.getLogger(__name__)
 
 MAX_ERROR_CHARACTERS = 500
+ANSWERED = "answered"
+"""Who closes an alert of a target that has answered since."""
 
 T = TypeVar("T")
 
@@ -150,6 +152,13 @@ class SqlBreakers:
                 message=message,
                 at=self._clock.now(),
             )
+
+        await self._write(change, otherwise=None)
+
+    async def take_back(self, kinds: Collection[str], target: Target) -> None:
+        async def change(connection: AsyncConnection) -> None:
+            for kind in kinds:
+                await close_alerts(connection, kind=kind, subject=str(target), who=ANSWERED)
 
         await self._write(change, otherwise=None)
 

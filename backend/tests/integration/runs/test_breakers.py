@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from sqlalchemy import select, update
 
 from shadowgraph.core.clock import ManualClock
 from shadowgraph.db.engine import Database
+from shadowgraph.llm.errors import BadCredentials, ModelGone, ProviderError
+from shadowgraph.llm.gate import Gate
 from shadowgraph.llm.port import Target
+from shadowgraph.llm.targets import Plan
 from shadowgraph.models.alerts import alerts
 from shadowgraph.models.breakers import breakers
 from shadowgraph.models.events import events
@@ -129,3 +133,50 @@ async def test_people_are_told_once_of_a_target_that_is_gone(database: Database)
     async with database.read() as connection:
         rows = (await connection.execute(select(alerts.c.kind, alerts.c.subject, alerts.c.message))).all()
     assert [tuple(row) for row in rows] == [("model_gone", "groq:old", "no such model")]
+
+
+def process(database: Database) -> Gate:
+    clock = ManualClock()
+    shared = SqlBreakers(database, clock=clock)
+    return Gate(clock, breakers=Breakers(shared, clock=clock), watch=shared)
+
+
+async def open_alerts(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list((await connection.scalars(select(alerts.c.kind).where(alerts.c.acked_by.is_(None)))).all())
+
+
+PERMIT = Permit(KEY)
+ROUTE = Plan((), route="default", route_number=0)
+
+
+@pytest.mark.parametrize("error", [ModelGone("no such model"), BadCredentials("bad key")], ids=lambda error: error.code)
+async def test_the_alert_of_a_target_is_closed_when_a_later_process_has_its_answer(
+    database: Database, error: ProviderError
+) -> None:
+    await process(database).record(PERMIT, ROUTE, error)
+    before = await open_alerts(database)
+
+    await process(database).record(PERMIT, ROUTE, None)
+
+    assert (before, await open_alerts(database)) == ([error.code], [])
+
+
+async def test_the_alert_of_a_refused_key_is_closed_when_the_changed_route_answers(database: Database) -> None:
+    gate = process(database)
+    await gate.record(PERMIT, ROUTE, None)
+    await gate.record(PERMIT, ROUTE, BadCredentials("bad key"))
+
+    await gate.record(PERMIT, replace(ROUTE, route_number=1), None)
+
+    assert await open_alerts(database) == []
+
+
+async def test_a_process_whose_key_works_does_not_close_the_alert_of_one_whose_key_does_not(database: Database) -> None:
+    well, sick = process(database), process(database)
+    await well.record(PERMIT, ROUTE, None)
+    await sick.record(PERMIT, ROUTE, BadCredentials("bad key"))
+
+    await well.record(PERMIT, ROUTE, None)
+
+    assert await open_alerts(database) == ["provider_auth"]

@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import get_args
@@ -19,14 +19,18 @@ from shadowgraph.costs.grouping import GroupBy
 from shadowgraph.costs.ledger import Sums, Which, load_report, sum_runs
 from shadowgraph.costs.prices import Override, PriceBook, UnitPrices
 from shadowgraph.db.engine import Database
+from shadowgraph.engine import exits
+from shadowgraph.engine.exits import Leaving
+from shadowgraph.engine.writer import Writer
 from shadowgraph.models.budgets import budget_holds, budget_periods, budgets
 from shadowgraph.models.llm_calls import llm_attempts, llm_calls
 from shadowgraph.models.runs import runs
 from shadowgraph.runs.budgets import NewBudget
+from shadowgraph.runs.lifecycle import ForkSpec, fork_run, resume_run, retry_run
 from shadowgraph.runs.run import Run
 from shadowgraph.runs.takeover import take_orphans
 from tests.support.runs import CLOCK, claim, start_run
-from tests.support.spending import MODEL, PROVIDER, UNPRICED, Spender, call_of, make_budget, start_child, state_of
+from tests.support.spending import MODEL, PROVIDER, UNPRICED, Spender, call_of, make_budget, state_of
 
 PRICES = PriceBook(
     [
@@ -35,6 +39,14 @@ PRICES = PriceBook(
     ]
 )
 MODELS = (MODEL, "dear", UNPRICED)
+
+CALLS = ("finish", "fail", "refused", "second attempt", "cut")
+LEAVING: Mapping[str, Leaving] = {
+    "pause and resume": exits.paused(at=CLOCK.now()),
+    "budget and resume": exits.budget_exceeded({"code": "budget_exceeded"}, at=CLOCK.now()),
+    "fail and retry": exits.failed({"code": "node_failed", "message": "x"}, at=CLOCK.now()),
+}
+"""How a worker leaves the run, before somebody lets it go on."""
 
 usages = st.builds(
     lambda prompt, completion, cached, source: Usage(prompt, completion, min(prompt, cached), 0, source),
@@ -45,13 +57,24 @@ usages = st.builds(
 )
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["finish", "finish", "fail", "refused", "retry", "cut", "crash", "crash early", "again"]),
+        st.sampled_from(
+            [
+                *CALLS,
+                "finish",
+                "crash",
+                "crash early",
+                "pause and resume",
+                "budget and resume",
+                "fail and retry",
+                "fork",
+            ]
+        ),
         st.sampled_from(MODELS),
         st.sampled_from(["planner", "coder"]),
         usages,
         st.integers(0, 2),
     ),
-    max_size=8,
+    max_size=10,
 )
 
 
@@ -66,14 +89,52 @@ class History:
     attempts: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     indexes: Iterator[int] = field(default_factory=itertools.count)
-    finished: dict[str, int] = field(default_factory=dict)
+    finished: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Calls with an answer, by run."""
+    parents: dict[str, str] = field(default_factory=dict)
 
     async def play(self, action: str, model: str, agent: str, usage: Usage, which: int) -> None:
         at = which % len(self.runs)
+        one = self.runs[at]
+        if action == "fork":
+            await self.fork(one.run)
+        elif action in LEAVING:
+            await self._leave_and_come_back(at, action)
+        else:
+            await self._call(at, action, model, agent, usage)
+
+    async def fork(self, parent: Run) -> None:
+        async with self.database.write() as connection:
+            made = await fork_run(
+                connection, self.database.dialect, parent.id, ForkSpec("checkpoint"), who="ann", clock=CLOCK
+            )
+        self.parents[made.id] = parent.id
+        self.runs.append(await self.claim_next())
+
+    async def _leave_and_come_back(self, at: int, action: str) -> None:
+        one, leaving = self.runs[at], LEAVING[action]
+        await Writer(self.database).leave(one.recorder.claim, leaving.exit, leaving.rows)
+        go_on = retry_run if action == "fail and retry" else resume_run
+        async with self.database.write() as connection:
+            await go_on(connection, one.run.id, who="ann", clock=CLOCK)
+        self.runs[at] = await self.claim_next()
+
+    async def claim_next(self) -> Spender:
+        """Calls that are finished are answered from the journal, for nothing."""
+        one = Spender(self.database, await claim(self.database), PRICES)
+        for index in sorted(self.finished[one.run.id]):
+            found = await one.journal.find(call_of(index))
+            assert found is not None
+            assert found.answer == b"{}", "paid once, known for good"
+        return one
+
+    def family_of(self, run_id: str) -> set[str]:
+        """With its children, and theirs."""
+        children = [child for child, parent in self.parents.items() if parent == run_id]
+        return {run_id}.union(*(self.family_of(child) for child in children))
+
+    async def _call(self, at: int, action: str, model: str, agent: str, usage: Usage) -> None:
         one, index = self.runs[at], next(self.indexes)
-        if action == "again":
-            await self._ask_again(one)
-            return
         hold = await one.begin(index, model=model, agent=agent)
         self.attempts[one.run.id] += 1
         if action.startswith("crash"):
@@ -86,10 +147,10 @@ class History:
         match action:
             case "finish":
                 await one.journal.finish(call, agent=agent, ended=ended, answer=b"{}")
-                self.finished[one.run.id] = index
+                self.finished[one.run.id].add(index)
             case "cut":
                 await one.journal.cut(call, agent=agent, ended=ended)
-            case "retry":
+            case "second attempt":
                 if hold:
                     await one.purse.settle(hold, priced.cost_nano_usd if priced else 0)
                 hold = await one.purse.reserve(Wish(call, 2, agent, PROVIDER, MODEL, 10, 10))
@@ -98,19 +159,13 @@ class History:
                 priced = again = PRICES.price(PROVIDER, MODEL, usage, at=CLOCK.now())
                 second = AttemptEnd(2, CLOCK.now(), usage, latency_ms=1, priced=again)
                 await one.journal.finish(call, agent=agent, ended=second, answer=b"{}")
+                self.finished[one.run.id].add(index)
                 self.attempts[one.run.id] += 1
                 self._count(one.run, again.cost_nano_usd)
             case _:
                 await one.journal.reject(call, agent=agent, ended=ended, error="x")
         if hold:
             await one.purse.settle(hold, priced.cost_nano_usd if priced else 0)
-
-    async def _ask_again(self, one: Spender) -> None:
-        """A call that was finished before the last takeover: answered from the journal, for nothing."""
-        index = self.finished.get(one.run.id)
-        if index is not None:
-            found = await one.journal.find(call_of(index))
-            assert found is None or found.answer is not None or not one.recorder.claim.is_resumed
 
     async def _crash(self, at: int, model: str, *, is_early: bool) -> None:
         """Its worker dies with the call under way; another one takes over. Every other run's worker dies with it."""
@@ -121,10 +176,7 @@ class History:
             if is_early:
                 await fold_ended(connection, self.database.dialect)
             await connection.execute(update(runs).values(crash_streak=0))
-        by_id = {spender.run.id: position for position, spender in enumerate(self.runs)}
-        for _ in by_id:
-            again = await claim(self.database)
-            self.runs[by_id[again.id]] = Spender(self.database, again, PRICES)
+        self.runs = [await self.claim_next() for _ in self.runs]
 
     def _count(self, run: Run, cost: int | None) -> None:
         self.costs[run.id] += cost or 0
@@ -132,11 +184,12 @@ class History:
 
 
 async def begin(database: Database) -> History:
-    """Two runs, and a child of the first one."""
+    """Two runs, and a fork of the first one."""
     history = History(database)
-    for position in range(3):
-        await (start_child(database, history.runs[0].run) if position == 2 else start_run(database))
-        history.runs.append(Spender(database, await claim(database), PRICES))
+    for _ in range(2):
+        await start_run(database)
+        history.runs.append(await history.claim_next())
+    await history.fork(history.runs[0].run)
     return history
 
 
@@ -161,9 +214,8 @@ async def play_and_check(url: str, actions: list[tuple[str, str, str, Usage, int
         monthly = NewBudget("everything", "", "month", Decimal(1_000_000), action="warn")
         budget = (await make_budget(database, monthly)).budget
         history = await begin(database)
-        family = (
-            await make_budget(database, NewBudget("run", history.runs[0].run.id, "run", Decimal(1_000_000), "warn"))
-        ).budget
+        first = history.runs[0].run.id
+        family = (await make_budget(database, NewBudget("run", first, "run", Decimal(1_000_000), "warn"))).budget
         for action in actions:
             await history.play(*action)
         await check_sums(history)
@@ -173,9 +225,8 @@ async def play_and_check(url: str, actions: list[tuple[str, str, str, Usage, int
         assert tuple(map(to_nano, await state_of(database, budget.id))) == (total, 0), (
             "the budget says what the ledger says"
         )
-        ids = [one.run.id for one in history.runs]
-        shared = history.costs[ids[0]] + history.costs[ids[2]]
-        assert tuple(map(to_nano, await state_of(database, family.id))) == (shared, 0), "a child counts with its parent"
+        shared = sum(history.costs[run_id] for run_id in history.family_of(first))
+        assert tuple(map(to_nano, await state_of(database, family.id))) == (shared, 0), "a fork counts with its parent"
     finally:
         await database.close()
 

@@ -58,18 +58,25 @@ async def stream_lines(client: Any, run_id: str) -> Any:
 
 
 @pytest.mark.parametrize("staged", ["embedded", "distributed"], indirect=True)
-async def test_the_real_chat_client_does_the_same_over_http(staged: tuple[Kind, Stage]) -> None:
+async def test_the_real_chat_client_does_the_same_over_http_once_its_budget_has_room(staged: tuple[Kind, Stage]) -> None:
     kind, prepared = staged
     async with offline_face(prepared) as face:
         deployment = Deployment(kind, prepared.with_env(GROQ_API_KEY="any", GROQ_BASE_URL=str(face.base_url)))
         await deployment.start()
         async with deployment.client() as client:
-            run_id = await submit(client, {"query": "Build a snake game"})
+            run_id = await submit(client, {"query": "Build a snake game", "budget_usd": 0.000001})
+            stopped = await wait_for_status(client, run_id, "BUDGET_EXCEEDED")
+            calls_before = (await face.get("/calls")).json()
+            await client.patch(f"/budgets/{stopped['error']['budget_id']}", json={"limit_usd": 1})
+            await client.post(f"/runs/{run_id}/resume")
             run = await wait_for_status(client, run_id)
+            [budget] = (await client.get("/budgets", params={"subject": "run", "name": run_id})).json()["items"]
         calls = (await face.get("/calls")).json()
 
+    assert not calls_before
     assert run["status"] == "COMPLETED", run["error"]
-    assert calls
+    assert len(calls) == len(AGENTS)
+    assert (budget["spent_usd"], budget["held_usd"]) == (run["usage"]["cost_usd"], 0)
 
 
 async def test_a_running_run_is_cancelled(deployment: Deployment) -> None:

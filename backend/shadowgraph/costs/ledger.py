@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.costs.grouping import GroupBy
 from shadowgraph.costs.prices import OFFLINE
-from shadowgraph.db.dialect import make_room_for_sums, utc_day
+from shadowgraph.db.dialect import expect_few_groups, make_room_for_sums, utc_day
 from shadowgraph.models.llm_calls import llm_attempts
 
 CostState = Literal["exact", "estimated", "partial", "unknown", "synthetic"]
@@ -105,6 +105,8 @@ async def load_report(connection: AsyncConnection, which: Which, *, by: GroupBy,
     """Groups and total come from one statement: no attempt can end between the one and the other."""
     if which.run_ids is None:
         await make_room_for_sums(connection)
+    if by == "day":
+        await expect_few_groups(connection)
     rows = (await connection.execute(_report_query(which, by=by, limit=limit))).mappings().all()
     if not rows:
         return Report((), Sums(), 0)

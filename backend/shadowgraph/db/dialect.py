@@ -140,6 +140,14 @@ async def make_room_for_sums(connection: AsyncConnection) -> None:
         await connection.execute(_ROOM_FOR_SUMS)
 
 
+async def expect_few_groups(connection: AsyncConnection) -> None:
+    """Until the transaction ends. PostgreSQL cannot tell how few days lie behind a million moments: it would sort them all instead of
+    keeping a sum for each day."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_FEW_GROUPS)
+
+
+_FEW_GROUPS = text("SELECT set_config('hash_mem_multiplier', '16', true), set_config('enable_sort', 'off', true)")
 _ROOM_FOR_SUMS = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
 

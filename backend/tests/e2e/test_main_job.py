@@ -58,7 +58,9 @@ async def stream_lines(client: Any, run_id: str) -> Any:
 
 
 @pytest.mark.parametrize("staged", ["embedded", "distributed"], indirect=True)
-async def test_the_real_chat_client_does_the_same_over_http_once_its_budget_has_room(staged: tuple[Kind, Stage]) -> None:
+async def test_the_real_chat_client_does_the_same_over_http_once_its_budget_has_room(
+    staged: tuple[Kind, Stage],
+) -> None:
     kind, prepared = staged
     async with offline_face(prepared) as face:
         deployment = Deployment(kind, prepared.with_env(GROQ_API_KEY="any", GROQ_BASE_URL=str(face.base_url)))

@@ -82,13 +82,13 @@ async def load_lineage(connection: AsyncConnection, run_id: str) -> list[str]:
     return [*ids, found[-1].parent_run_id] if found and found[-1].parent_run_id else ids
 
 
-async def load_applying(connection: AsyncConnection, payer: Payer) -> list[Budget]:
-    """All that may apply to this payer's calls, whoever makes them and wherever they go."""
+async def load_applying(connection: AsyncConnection, *payers: Payer) -> list[Budget]:
+    """All that may apply to the calls of one of these payers, whoever makes them and wherever they go."""
     whose = {
-        "lineage": list(payer.lineage),
-        "workflow": payer.workflow,
-        "version": payer.version or "",
-        "owner": payer.owner,
+        "runs": sorted({run_id for payer in payers for run_id in payer.lineage}),
+        "workflows": sorted({payer.workflow for payer in payers}),
+        "versions": sorted({payer.version or "" for payer in payers}),
+        "owners": sorted({payer.owner for payer in payers}),
     }
     return [_budget(row) for row in await connection.execute(_APPLYING, whose)]
 
@@ -97,10 +97,10 @@ async def load_applying(connection: AsyncConnection, payer: Payer) -> list[Budge
 _APPLYING = select(*_COLUMNS).where(
     or_(
         _b.subject.in_(("everything", "agent", "provider")),
-        and_(_b.subject == "run", _b.name.in_(bindparam("lineage", expanding=True))),
-        and_(_b.subject == "workflow", _b.name == bindparam("workflow")),
-        and_(_b.subject == "version", _b.name == bindparam("version")),
-        and_(_b.subject == "owner", _b.name == bindparam("owner")),
+        and_(_b.subject == "run", _b.name.in_(bindparam("runs", expanding=True))),
+        and_(_b.subject == "workflow", _b.name.in_(bindparam("workflows", expanding=True))),
+        and_(_b.subject == "version", _b.name.in_(bindparam("versions", expanding=True))),
+        and_(_b.subject == "owner", _b.name.in_(bindparam("owners", expanding=True))),
     )
 )
 

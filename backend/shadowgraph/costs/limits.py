@@ -80,6 +80,21 @@ class Account:
         return self.budget.id, self.period
 
 
+def may_apply(budget: Budget, payer: Payer) -> bool:
+    """To a call of this payer, whoever makes it and wherever it goes."""
+    match budget.subject:
+        case "run":
+            return budget.name in payer.lineage
+        case "workflow":
+            return budget.name == payer.workflow
+        case "version":
+            return budget.name == (payer.version or "")
+        case "owner":
+            return budget.name == payer.owner
+        case _:
+            return True
+
+
 def accounts_for(budgets: Iterable[Budget], payer: Payer, *, agent: str, provider: str, now: datetime) -> list[Account]:
     """Those that a call of this agent to this provider counts against, in the order in which they must be locked."""
     named = {"agent": agent, "provider": provider}

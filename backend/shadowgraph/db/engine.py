@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -29,6 +31,9 @@ PROGRAM_LIMITS = "54"
 """Class of errors that PostgreSQL counts as operational though the data itself is at fault: a key too long for its index, a text too long."""
 BATCH_CONNECTIONS = 4
 """Of a process, for the rows of its runs: one batch is under way at a time, and beside it what has to go alone."""
+PING_AFTER_SECONDS = 1.0
+"""A connection that was used within this time is taken for alive: asking each time costs as much as a statement. Who gets one that was cut
+in between fails once, as with any outage, and the pool forgets the others."""
 POOL_TIMEOUT_SECONDS = 10
 """How long a request waits for a free connection before it fails as unavailable."""
 
@@ -57,15 +62,17 @@ class Database:
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_SECONDS,
-                pool_pre_ping=True,
+                pool_use_lifo=True,
                 connect_args=CONNECT_ARGS,
             )
             limit_connections(self._writer.sync_engine)
+            _ping_idle(self._writer.sync_engine)
             self._batcher = create_async_engine(
                 async_url(url),
                 pool_size=BATCH_CONNECTIONS,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_SECONDS,
+                pool_use_lifo=True,  # what one connection has prepared serves nearly all batches
                 connect_args=CONNECT_ARGS,
             )
             limit_connections(self._batcher.sync_engine, BATCH_SETTINGS)
@@ -193,6 +200,27 @@ def sqlstate_of(error: BaseException) -> str:
 def _is_bad_sql(error: DBAPIError) -> bool:
     """SQLite calls a missing table and a wrong statement operational, too."""
     return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
+def _ping_idle(engine: Engine) -> None:
+    """As `pool_pre_ping`, which asks each time: only of a connection that lay idle."""
+
+    def note_return(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info[_RETURNED_AT] = monotonic()
+
+    def require_alive(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if monotonic() - record.info.get(_RETURNED_AT, inf) < PING_AFTER_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", note_return)
+    event.listen(engine, "checkout", require_alive)
+
+
+_RETURNED_AT = "returned_at"
 
 
 def _sqlite_engine(url: str, *, pool_size: int) -> AsyncEngine:

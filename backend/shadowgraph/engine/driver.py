@@ -34,6 +34,7 @@ from shadowgraph.engine.exits import (
 from shadowgraph.engine.failures import describe_failure
 from shadowgraph.engine.graphs import DEFAULT_MAX_STEPS, config_for, read_end, stream_graph, with_saver
 from shadowgraph.engine.interrupts import NotAnswered
+from shadowgraph.engine.looks import BudgetLooks
 from shadowgraph.engine.outputs import result_of
 from shadowgraph.engine.projects import LoadedWorkflow, Project
 from shadowgraph.engine.resuming import load_past
@@ -87,6 +88,7 @@ class Drive:
 class Driver:
     def __init__(self, parts: DriverParts) -> None:
         self._parts = parts
+        self._looks = BudgetLooks(parts.database)
 
     async def drive(self, drive: Drive, project: Project | None) -> None:
         """Runs until the run leaves RUNNING or is no longer ours; never raises for what a graph does.
@@ -99,7 +101,7 @@ class Driver:
             log.warning("run %s was taken over while it ran here", drive.run.id)
 
     async def _drive(self, drive: Drive, project: Project | None) -> None:
-        session = build_session(self._parts, _claim_of(drive.run, project))
+        session = build_session(self._parts, _claim_of(drive.run, project), self._looks)
         try:
             leaving = await self._find_way_out(drive, project, session)
             if leaving is not None:

@@ -17,6 +17,7 @@ from shadowgraph.costs.prices import PriceBook
 from shadowgraph.db.engine import Database, is_outage
 from shadowgraph.db.patience import outlast_outage, read_patiently
 from shadowgraph.engine.claim import Claim
+from shadowgraph.engine.looks import BudgetLooks
 from shadowgraph.engine.rows import HoldRow
 from shadowgraph.runs.budgets import tell_exceeded
 
@@ -32,9 +33,17 @@ class RunPurse:
     """Implements `core.calls.Purse`. Belongs to the claim's event loop, but for `open_tab`."""
 
     def __init__(
-        self, database: Database, prices: PriceBook, claim: Claim, *, clock: Clock, is_enabled: bool = True
+        self,
+        database: Database,
+        prices: PriceBook,
+        claim: Claim,
+        *,
+        looks: BudgetLooks,
+        clock: Clock,
+        is_enabled: bool = True,
     ) -> None:
         self._database = database
+        self._looks = looks
         self._prices = prices
         self._claim = claim
         self._clock = clock
@@ -192,8 +201,7 @@ class RunPurse:
         run = self._claim.run
         if self._payer is None:
             self._payer = Payer(await self._load_lineage(), run.workflow, run.version_id, run.owner)
-        payer = self._payer
-        return await read_patiently(self._database, lambda connection: budgets.load_applying(connection, payer))
+        return await self._looks.load(self._payer)
 
     async def _load_lineage(self) -> Sequence[str]:
         run = self._claim.run

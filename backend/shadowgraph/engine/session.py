@@ -18,6 +18,7 @@ from shadowgraph.engine.context import ClosableTools, LiveModels, PortFactory, R
 from shadowgraph.engine.home import HomeAnswerJournal, HomeToolJournal
 from shadowgraph.engine.journal import EngineLlmJournal, Memories, StepMemory
 from shadowgraph.engine.live import LiveOutput
+from shadowgraph.engine.looks import BudgetLooks
 from shadowgraph.engine.metering import EngineAnswerJournal, Meter, current_meter
 from shadowgraph.engine.projects import NODE_TIMEOUT_SECONDS
 from shadowgraph.engine.purse import RunPurse
@@ -71,7 +72,7 @@ class Session:
                 await self.tools.close()
 
 
-def build_session(parts: DriverParts, claim: Claim) -> Session:
+def build_session(parts: DriverParts, claim: Claim, looks: BudgetLooks) -> Session:
     loop = asyncio.get_running_loop()
     memories = Memories(StepMemory(), StepMemory())
     recorder = RunRecorder(
@@ -84,7 +85,7 @@ def build_session(parts: DriverParts, claim: Claim) -> Session:
     )
     live = LiveOutput(recorder, parts.wakeups, clock=parts.clock)
     llm = EngineLlmJournal(recorder, parts.database, memories.llm, clock=parts.clock, prices=parts.prices)
-    purse = RunPurse(parts.database, parts.prices, claim, clock=parts.clock, is_enabled=parts.tracks_costs)
+    purse = RunPurse(parts.database, parts.prices, claim, looks=looks, clock=parts.clock, is_enabled=parts.tracks_costs)
     tool_journal = EngineToolJournal(recorder, parts.database, memories.tools, clock=parts.clock)
     tools = ClosableTools(parts.ports.tools(HomeToolJournal(tool_journal, loop), run_id=claim.run_id), loop)
     context = RunContext(

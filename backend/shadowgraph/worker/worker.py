@@ -160,7 +160,8 @@ class Worker:
 
     async def _on_message(self, message: JobMessage) -> None:
         """The message is acknowledged when this returns: by then the run is claimed, or not for us to claim."""
-        if message.kind == "run":
+        has_it = message.why == "created" and message.id in self._slots.active  # the poll was faster
+        if message.kind == "run" and not has_it:
             await self._claim_one(message.id)
 
     async def _poll(self) -> None:

@@ -15,6 +15,7 @@ from shadowgraph.costs.prices import Override, PriceBook, UnitPrices
 from shadowgraph.db.engine import Database
 from shadowgraph.engine.claim import Claim
 from shadowgraph.engine.journal import EngineLlmJournal, StepMemory
+from shadowgraph.engine.looks import BudgetLooks
 from shadowgraph.engine.purse import RunPurse
 from shadowgraph.engine.recorder import RunRecorder
 from shadowgraph.engine.writer import Writer
@@ -49,7 +50,7 @@ class Spender:
             mine, Writer(self.database), clock=CLOCK, wakeups=InProcessWakeups(), attempts=Counter()
         )
         self.journal = EngineLlmJournal(self.recorder, self.database, StepMemory(), clock=CLOCK, prices=self.prices)
-        self.purse = RunPurse(self.database, self.prices, mine, clock=CLOCK)
+        self.purse = RunPurse(self.database, self.prices, mine, looks=BudgetLooks(self.database), clock=CLOCK)
 
     async def reserve(self, index: int, *, model: str = MODEL, agent: str = "node") -> Hold | None:
         return await self.purse.reserve(Wish(call_of(index), 1, agent, PROVIDER, model, 10, 10))

@@ -195,6 +195,7 @@ class Driver:
             except NotAnswered:
                 await session.bring_to_rest()
                 raise
+        saver.is_at_end = True
         end = await read_end(graph, config)
         # None: the graph stood at its end already
         return result_of(end if output is None else output, session.recorder)

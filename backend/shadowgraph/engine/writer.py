@@ -9,9 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import BigInteger, Exists, Table, Update, bindparam, exists, func, or_, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,8 +26,11 @@ from shadowgraph.engine.claim import Claim, LeaseLost
 from shadowgraph.engine.grouping import Group
 from shadowgraph.engine.rows import EventRow, Row
 from shadowgraph.engine.statements import Write
+from shadowgraph.models.interactions import interactions
+from shadowgraph.models.llm_calls import llm_attempts, llm_calls
 from shadowgraph.models.runs import runs
 from shadowgraph.models.steps import steps
+from shadowgraph.models.tool_calls import tool_calls
 from shadowgraph.runs.doubts import mark_calls_in_doubt
 from shadowgraph.runs.events import NewEvent
 from shadowgraph.runs.interactions import close_questions
@@ -96,25 +100,17 @@ class Writer:
         async def transaction(connection: AsyncConnection, write: Write) -> int:
             seq = await self._apply(connection, write)
             await _leave(connection, claim, exit_)
-            await _close_open_steps(connection, claim, exit_)
-            await mark_calls_in_doubt(connection, [claim.run_id], at=exit_.at)
+            await _cut_off(connection, claim, exit_)
             if exit_.text is not None:
                 await store_text(connection, self._database.dialect, claim.run_id, RESULT_PART, exit_.text)
             if exit_.to is Status.QUEUED:
                 due = now_ms() + exit_.delay_ms
                 await enqueue_run(connection, claim.run_id, why=exit_.why, at=exit_.at, available_at=due)
-            return await self._settle(connection, claim, exit_, seq)
+            return seq if exit_.to in ENDED else await _settle(connection, claim, exit_)
 
         await self._commit(write, transaction, token_after=claim.token + 1)
         claim.event_seq = _require_reached(write)
         failpoints.hit("engine.writer.left")
-
-    async def _settle(self, connection: AsyncConnection, claim: Claim, exit_: Exit, seq: int) -> int:
-        """What was wanted of the run meanwhile; the last event number."""
-        if exit_.to in ENDED:
-            await close_questions(connection, claim.run_id)
-            return seq
-        return (await settle(connection, claim.run_id, at=exit_.at, waits_for=exit_.waits_for)).event_seq
 
     async def _apply(self, connection: AsyncConnection, write: Write) -> int:
         """The last event number of the write.
@@ -207,21 +203,40 @@ def _reason(error: BaseException) -> str:
 async def _leave(connection: AsyncConnection, claim: Claim, exit_: Exit) -> None:
     """The fence has locked the row."""
     values: dict[str, Any] = {
-        "status": exit_.to,
-        "reason": exit_.reason,
+        "leaving": claim.run_id,
+        "left_for": exit_.reason,
+        "failed_with": exit_.error,
+        "resulted_in": exit_.result_ref,
+        "left_at": exit_.at,
+        "delay_ms": exit_.delay_ms,
+    }
+    await connection.execute(_leaving(exit_.to, is_delayed=exit_.delay_ms > 0), values)
+
+
+@cache
+def _leaving(to: Status, *, is_delayed: bool) -> Update:
+    """Built once for each way out: every run takes one."""
+    values: dict[str, Any] = {
+        "status": to,
+        "reason": bindparam("left_for"),
         "lease_owner": None,
         "lease_expires_at": None,
         "lease_token": runs.c.lease_token + 1,
-        "error": exit_.error,
-        "result_ref": exit_.result_ref,
+        "error": bindparam("failed_with"),
+        "result_ref": bindparam("resulted_in"),
     }
-    if exit_.to in ENDED:
-        values |= {"finished_at": exit_.at, "control": None}
-    if exit_.to is Status.PAUSED:  # a cancel that came meanwhile is still to be settled
+    if to in ENDED:
+        values |= {"finished_at": bindparam("left_at"), "control": None}
+    if to is Status.PAUSED:  # a cancel that came meanwhile is still to be settled
         values["control"] = func.nullif(runs.c.control, "pause")
-    if exit_.to is Status.QUEUED and exit_.delay_ms:  # without a delay it keeps its place in the queue
-        values["available_at"] = now_ms() + exit_.delay_ms
-    await connection.execute(update(runs).where(runs.c.id == claim.run_id).values(values))
+    if to is Status.QUEUED and is_delayed:  # without a delay it keeps its place in the queue
+        values["available_at"] = now_ms() + bindparam("delay_ms", type_=BigInteger)
+    return update(runs).where(runs.c.id == bindparam("leaving")).values(values)
+
+
+async def _settle(connection: AsyncConnection, claim: Claim, exit_: Exit) -> int:
+    """What was wanted of the run meanwhile; the last event number."""
+    return (await settle(connection, claim.run_id, at=exit_.at, waits_for=exit_.waits_for)).event_seq
 
 
 async def _read_fence(connection: AsyncConnection, claim: Claim) -> tuple[int, int] | None:
@@ -230,11 +245,26 @@ async def _read_fence(connection: AsyncConnection, claim: Claim) -> tuple[int, i
     return (row.lease_token, row.event_seq) if row else None
 
 
-async def _close_open_steps(connection: AsyncConnection, claim: Claim, exit_: Exit) -> None:
-    """Steps that were cut off by this exit; one that failed by itself has said so already."""
-    await connection.execute(_CLOSE_STEPS, {"leaving": claim.run_id, "cut_at": exit_.at})
+async def _cut_off(connection: AsyncConnection, claim: Claim, exit_: Exit) -> None:
+    """What this exit leaves undone, which is mostly nothing: steps (one that failed by itself has said so already), calls, questions."""
+    left = (await connection.execute(_UNDONE, {"leaving": claim.run_id})).one()
+    if left.steps:
+        await connection.execute(_CLOSE_STEPS, {"leaving": claim.run_id, "cut_at": exit_.at})
+    if left.calls:
+        await mark_calls_in_doubt(connection, [claim.run_id], at=exit_.at)
+    if left.questions and exit_.to in ENDED:
+        await close_questions(connection, claim.run_id)
 
 
+def _has(table: Table, status: str) -> Exists:
+    return exists().where(table.c.run_id == bindparam("leaving"), table.c.status == status)
+
+
+_UNDONE = select(
+    _has(steps, "running").label("steps"),
+    or_(*(_has(table, "started") for table in (llm_calls, llm_attempts, tool_calls))).label("calls"),
+    _has(interactions, "open").label("questions"),
+)
 _CLOSE_STEPS = (
     update(steps)
     .where(steps.c.run_id == bindparam("leaving"), steps.c.status == "running")

@@ -1,8 +1,9 @@
 """Whether one more run may wait. Said in one statement whose cost does not grow with the number of runs that have ended."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Integer, ScalarSelect, Select, bindparam, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.core.errors import Unavailable
@@ -58,7 +59,7 @@ async def require_room(connection: AsyncConnection, run: Run, limits: Limits) ->
 
     Errors: `QueueFull`, `TooManyRuns`, `QueueTooOld`.
     """
-    found = (await connection.execute(_question(run, limits))).one()
+    found = (await connection.execute(QUESTION, asked_of(run, limits))).one()
     if found.queued > limits.max_queued:
         raise QueueFull(f"{limits.max_queued} runs wait for a worker already", retry_after=RETRY_AFTER_SECONDS)
     if limits.max_per_owner and found.owned > limits.max_per_owner:
@@ -69,24 +70,36 @@ async def require_room(connection: AsyncConnection, run: Run, limits: Limits) ->
         raise QueueTooOld(what, retry_after=RETRY_OLD_QUEUE_AFTER_SECONDS, workflow=run.workflow)
 
 
-def _question(run: Run, limits: Limits) -> Select[int, int, bool]:
+def asked_of(run: Run, limits: Limits) -> dict[str, Any]:
+    """The parameters of the question."""
+    return {
+        "most_queued": limits.max_queued + 1,
+        "of_owner": run.owner,
+        "most_owned": limits.max_per_owner + 1,
+        "of_workflow": run.workflow,
+        "max_age_ms": int(limits.max_age_seconds * 1000),
+    }
+
+
+def _build_question() -> Select[int, int, bool]:
     """Counts stop just above their limits."""
-    queued = _count(_IS_LIVE, _IS_QUEUED, up_to=limits.max_queued + 1)
-    owned = _count(_IS_LIVE, _IS_ACTIVE, runs.c.owner == run.owner, up_to=limits.max_per_owner + 1)
-    return select(queued.label("queued"), owned.label("owned"), _is_old(run, limits).label("is_old"))
+    queued = _count(_IS_LIVE, _IS_QUEUED, up_to="most_queued")
+    owned = _count(_IS_LIVE, _IS_ACTIVE, runs.c.owner == bindparam("of_owner"), up_to="most_owned")
+    return select(queued.label("queued"), owned.label("owned"), _is_old().label("is_old"))
 
 
-def _count(*conditions: ColumnElement[bool], up_to: int) -> ScalarSelect[int]:
-    found = select(literal_column("1")).select_from(runs).where(*conditions).limit(up_to).subquery()
+def _count(*conditions: ColumnElement[bool], up_to: str) -> ScalarSelect[int]:
+    most = bindparam(up_to, type_=Integer)
+    found = select(literal_column("1")).select_from(runs).where(*conditions).limit(most).subquery()
     return select(func.count()).select_from(found).scalar_subquery()
 
 
-def _is_old(run: Run, limits: Limits) -> ColumnElement[bool]:
+def _is_old() -> ColumnElement[bool]:
     """A run of the same workflow could have been claimed that long ago: one that waits for its thread does not count.
 
     The first condition only lets the index find candidates: it names what could be that old at the highest priority.
     """
-    limit = select(now_ms() - int(limits.max_age_seconds * 1000)).scalar_subquery()  # evaluated once
+    limit = select(now_ms() - bindparam("max_age_ms", type_=BigInteger)).scalar_subquery()  # evaluated once
     return (
         select(literal_column("1"))
         .select_from(runs)
@@ -94,9 +107,13 @@ def _is_old(run: Run, limits: Limits) -> ColumnElement[bool]:
             _IS_QUEUED,
             limit + MOST_URGENT_MS >= URGENCY,
             runs.c.available_at <= limit,
-            runs.c.workflow == run.workflow,
+            runs.c.workflow == bindparam("of_workflow"),
             _IS_LIVE,
             is_its_turn(),
         )
         .exists()
     )
+
+
+QUESTION = _build_question()
+"""Built once: every POST asks it."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from sqlalchemy import exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.core.clock import Clock
@@ -209,8 +209,11 @@ async def has_answer(connection: AsyncConnection, run_id: str, interrupt_ids: Co
 
 async def close_questions(connection: AsyncConnection, *run_ids: str) -> None:
     """Nobody will use an answer any more: the run ended, or starts over."""
-    await connection.execute(
-        update(interactions)
-        .where(interactions.c.run_id.in_(run_ids), interactions.c.status == "open")
-        .values(status="closed")
-    )
+    await connection.execute(_CLOSE, {"over": list(run_ids)})
+
+
+_CLOSE = (
+    update(interactions)
+    .where(interactions.c.run_id.in_(bindparam("over", expanding=True)), interactions.c.status == "open")
+    .values(status="closed")
+)

@@ -256,8 +256,11 @@ async def list_workflows(connection: AsyncConnection) -> list[Workflow]:
 
 
 async def find_workflow(connection: AsyncConnection, name: str) -> Workflow | None:
-    row = (await connection.execute(select(workflows).where(workflows.c.name == name))).mappings().first()
+    row = (await connection.execute(_ONE_WORKFLOW, {"workflow": name})).mappings().first()
     return _build(Workflow, row) if row else None
+
+
+_ONE_WORKFLOW = select(workflows).where(workflows.c.name == bindparam("workflow"))
 
 
 def _build(kind: type[Item], row: RowMapping) -> Item:

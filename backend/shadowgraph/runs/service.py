@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.core.clock import Clock
@@ -27,7 +27,7 @@ from shadowgraph.runs.interactions import close_questions
 from shadowgraph.runs.outbox import enqueue_run
 from shadowgraph.runs.payloads import json_payload, store_payloads
 from shadowgraph.runs.repository import find_workflow, require_run
-from shadowgraph.runs.run import Run
+from shadowgraph.runs.run import FIELDS, Run, run_from_row
 from shadowgraph.runs.states import ENDED, Status
 from shadowgraph.runs.texts import REQUEST_PART, store_text
 from shadowgraph.runs.threads import OnBusy, require_free_thread
@@ -95,8 +95,8 @@ async def create_run(connection: AsyncConnection, dialect: DialectName, spec: Ru
     spec = await _for_workflow(connection, spec)
     if spec.thread_id:
         await require_free_thread(connection, dialect, spec.thread_id, on_busy=spec.on_busy)
-    await _insert_run(connection, dialect, run_id, spec, clock=clock)
-    return Accepted(await require_run(connection, run_id), replayed=False, budget_usd=spec.budget_usd)
+    run = await _insert_run(connection, dialect, run_id, spec, clock=clock)
+    return Accepted(run, replayed=False, budget_usd=spec.budget_usd)
 
 
 async def _for_workflow(connection: AsyncConnection, spec: RunSpec) -> RunSpec:
@@ -130,39 +130,46 @@ def _budget_of(spec: RunSpec, default_nano_usd: int | None) -> Decimal | None:
 
 async def _insert_run(
     connection: AsyncConnection, dialect: DialectName, run_id: RunId, spec: RunSpec, *, clock: Clock
-) -> None:
+) -> Run:
     now = clock.now()
     payload = json_payload(spec.input)
     request = preview_of(spec.input)
     await store_payloads(connection, dialect, [payload])
-    await connection.execute(
-        insert(runs).values(
-            id=run_id,
-            workflow=spec.workflow,
-            kind="live",
-            status=Status.QUEUED,
-            input_ref=payload.sha256,
-            input_preview=request[:PREVIEW_CHARACTERS],
-            thread_id=spec.thread_id or run_id,
-            checkpoint_thread=run_id,
-            priority=spec.priority,
-            available_at=now_ms(),
-            deadline_at=None if spec.timeout_seconds is None else now_ms() + int(spec.timeout_seconds * 1000),
-            event_seq=1,
-            owner=spec.owner,
-            subject=spec.subject,
-            traceparent=spec.traceparent,
-            metadata=dict(spec.metadata),
-            options={} if spec.max_steps is None else {"max_steps": spec.max_steps},
-            created_at=now,
-        )
-    )
+    values = {
+        "id": run_id,
+        "workflow": spec.workflow,
+        "kind": "live",
+        "status": Status.QUEUED,
+        "input_ref": payload.sha256,
+        "input_preview": request[:PREVIEW_CHARACTERS],
+        "thread_id": spec.thread_id or run_id,
+        "checkpoint_thread": run_id,
+        "priority": spec.priority,
+        "timeout_ms": None if spec.timeout_seconds is None else int(spec.timeout_seconds * 1000),
+        "event_seq": 1,
+        "owner": spec.owner,
+        "subject": spec.subject,
+        "traceparent": spec.traceparent,
+        "metadata": dict(spec.metadata),
+        "options": {} if spec.max_steps is None else {"max_steps": spec.max_steps},
+        "created_at": now,
+    }
+    stored = (await connection.execute(_INSERT, values)).mappings().one()
     if spec.budget_usd is not None:
         await add_run_budget(connection, dialect, run_id, spec.budget_usd, at=now)
     await store_text(connection, dialect, run_id, REQUEST_PART, request)
     queued = ev.NewEvent(ev.RUN_QUEUED, {"workflow": spec.workflow, "why": "created"})
     await ev.append_events(connection, run_id, [queued], last_seq=1, at=now)
     await enqueue_run(connection, run_id, why="created", at=now)
+    return run_from_row(stored)
+
+
+# Built once: every POST needs it.
+_INSERT = (
+    insert(runs)
+    .values(available_at=now_ms(), deadline_at=now_ms() + bindparam("timeout_ms", type_=BigInteger))
+    .returning(*(runs.c[name] for name in FIELDS))
+)
 
 
 def preview_of(value: JsonObject) -> str:

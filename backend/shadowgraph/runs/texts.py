@@ -18,8 +18,9 @@ async def store_text(connection: AsyncConnection, dialect: DialectName, run_id: 
     if dialect == "sqlite":
         await connection.execute(delete(run_texts).where(run_texts.c.run_id == run_id, run_texts.c.part == part))
         await connection.execute(plain_insert(run_texts).values(row))
-        return
-    statement = insert(run_texts, dialect).values(row)
-    await connection.execute(
-        statement.on_conflict_do_update(index_elements=["run_id", "part"], set_={"text": statement.excluded.text})
-    )
+    else:
+        await connection.execute(_STORE, row)
+
+
+_INSERT = insert(run_texts, "postgresql")
+_STORE = _INSERT.on_conflict_do_update(index_elements=["run_id", "part"], set_={"text": _INSERT.excluded.text})

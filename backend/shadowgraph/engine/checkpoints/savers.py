@@ -59,12 +59,19 @@ class CheckpointSink(Protocol):
     def write_checkpoint(self, checkpoint_id: str, rows: Sequence[Row]) -> Coroutine[Any, Any, None]: ...
 
 
+class RunSaver(BaseCheckpointSaver[str]):
+    """The saver of one run."""
+
+    fresh_thread: str | None
+    is_at_end: bool
+    """The graph does not go on: its newest checkpoint is the one that was put here last, and the fence of the run's last write tells if it is
+    not."""
+
+
 class SaverSource(Protocol):
     """Makes the saver of one run; owns the connections that they all read through."""
 
-    def saver(
-        self, sink: CheckpointSink, *, serde: JsonPlusSerializer, fresh_thread: str | None = None
-    ) -> BaseCheckpointSaver[str]:
+    def saver(self, sink: CheckpointSink, *, serde: JsonPlusSerializer, fresh_thread: str | None = None) -> "RunSaver":
         """`fresh_thread`: nobody has written to it yet but this saver, so it need not be read before that."""
         ...
 
@@ -120,10 +127,11 @@ class SqliteSavers:
         return saver
 
 
-class FencedPostgresSaver(AsyncPostgresSaver):
+class FencedPostgresSaver(AsyncPostgresSaver, RunSaver):
     """One per run: the stock saver makes all its users queue behind one lock."""
 
     fresh_thread: str | None = None
+    is_at_end = False
 
     def __init__(
         self,
@@ -137,11 +145,14 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         self._sink = sink
         self._max_state_bytes = max_state_bytes
         self._sizes = _ChannelSizes(serde)
+        self._last = _LastCheckpoint()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Waits out an outage, as the writes do."""
         if _place(config)[0] == self.fresh_thread:
             return None
+        if self.is_at_end and self._last.answers(config):
+            return self._last.found
         return await at_home(self.loop, outlast_outage(partial(super().aget_tuple, config), is_away=_is_away))
 
     async def aput(
@@ -165,7 +176,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         row = CheckpointRow(thread_id, namespace, checkpoint["id"], parent_id, None, body, described)
         await at_home(self.loop, self._sink.write_checkpoint(checkpoint["id"], [*dumped, row]))
         self.fresh_thread = None
-        return _config_of(thread_id, namespace, checkpoint["id"])
+        return self._last.put(config, checkpoint, described)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -173,12 +184,14 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         rows = _pending_rows(self.serde, config, writes, task_id, task_path, max_bytes=self._max_state_bytes)
         await at_home(self.loop, self._sink.write_pending(task_id, writes, rows))
         self.fresh_thread = None
+        self._last.forget(config)
 
 
-class FencedSqliteSaver(AsyncSqliteSaver):
+class FencedSqliteSaver(AsyncSqliteSaver, RunSaver):
     """Reads on a connection that all runs of the process share; writes go through the process's one writer."""
 
     fresh_thread: str | None = None
+    is_at_end = False
 
     def __init__(
         self,
@@ -191,11 +204,14 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         super().__init__(connection, serde=serde)
         self._sink = sink
         self._max_state_bytes = max_state_bytes
+        self._last = _LastCheckpoint()
         self.is_setup = True
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         if _place(config)[0] == self.fresh_thread:
             return None
+        if self.is_at_end and self._last.answers(config):
+            return self._last.found
         return await at_home(self.loop, super().aget_tuple(config))
 
     async def aput(
@@ -208,11 +224,11 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         thread_id, namespace, parent_id = _place(config)
         kind, body = self.serde.dumps_typed(checkpoint)
         _require_size("the graph's state has", len(body), self._max_state_bytes)
-        described = orjson.dumps(get_checkpoint_metadata(config, metadata))
-        row = CheckpointRow(thread_id, namespace, checkpoint["id"], parent_id, kind, body, described)
+        described = get_checkpoint_metadata(config, metadata)
+        row = CheckpointRow(thread_id, namespace, checkpoint["id"], parent_id, kind, body, orjson.dumps(described))
         await at_home(self.loop, self._sink.write_checkpoint(checkpoint["id"], [row]))
         self.fresh_thread = None
-        return _config_of(thread_id, namespace, checkpoint["id"])
+        return self._last.put(config, checkpoint, described)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -220,6 +236,34 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         rows = _pending_rows(self.serde, config, writes, task_id, task_path, max_bytes=self._max_state_bytes)
         await at_home(self.loop, self._sink.write_pending(task_id, writes, rows))
         self.fresh_thread = None
+        self._last.forget(config)
+
+
+class _LastCheckpoint:
+    """The graph's own checkpoint that a saver has put last, as long as it is all that stands behind it: the look whether the run is at its end
+    needs no database. Those of subgraphs are read, because a subgraph may go on from one and change it."""
+
+    def __init__(self) -> None:
+        self.found: CheckpointTuple | None = None
+
+    def put(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> RunnableConfig:
+        """Where it is now."""
+        thread_id, namespace, parent_id = _place(config)
+        at = _config_of(thread_id, namespace, checkpoint["id"])
+        if not namespace:
+            before = _config_of(thread_id, namespace, parent_id) if parent_id else None
+            self.found = CheckpointTuple(at, checkpoint, metadata, before, [])
+        return at
+
+    def forget(self, config: RunnableConfig) -> None:
+        """Something was written that belongs to it."""
+        if not _place(config)[1]:
+            self.found = None
+
+    def answers(self, config: RunnableConfig) -> bool:
+        """Somebody asks for the newest checkpoint of its thread."""
+        asked = _place(config)
+        return self.found is not None and asked == (_place(self.found.config)[0], "", None)
 
 
 def _is_away(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import text, update
 from shadowgraph.db.dialect import now_ms, plain_url
 from shadowgraph.db.engine import Database
 from shadowgraph.models.runs import runs
-from shadowgraph.runs.admission import Limits, _question
+from shadowgraph.runs.admission import QUESTION, Limits, asked_of
 from tests.support.api import V1, ApiParts, client_of, count_runs, create, require_problem
 from tests.support.moves import Moves
 from tests.support.runs import start_run
@@ -171,7 +171,7 @@ async def test_the_question_is_answered_from_indexes_alone_however_many_runs_the
             await driver.execute("VACUUM ANALYZE runs")
             await driver.set_autocommit(False)
 
-        plan = await explain(database, _question(run, Limits(10_000, 1_000, 3600.0)))
+        plan = await explain(database, QUESTION, asked_of(run, Limits(10_000, 1_000, 3600.0)))
     finally:
         await database.close()
 
@@ -183,10 +183,9 @@ async def test_the_question_is_answered_from_indexes_alone_however_many_runs_the
     assert "Index Cond: (owner = 'local'::text)" in plan
 
 
-async def explain(database: Database, statement: Any) -> str:
+async def explain(database: Database, statement: Any, parameters: dict[str, Any]) -> str:
     """The plan that PostgreSQL would keep for any parameters."""
     async with database.read() as connection:
         await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
-        compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-        explained = text(f"EXPLAIN {compiled}")
-        return "\n".join((await connection.exec_driver_sql(explained.text, compiled.params)).scalars())
+        stated = statement.compile(dialect=connection.dialect).construct_expanded_state(parameters)
+        return "\n".join((await connection.exec_driver_sql(f"EXPLAIN {stated.statement}", stated.parameters)).scalars())

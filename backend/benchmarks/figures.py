@@ -4,10 +4,13 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+PACKAGES = ("langgraph", "sqlalchemy", "psycopg", "fastapi")
+"""Whose versions stand beside the figures."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,6 +35,12 @@ def latencies(samples_ms: Sequence[float]) -> dict[str, float]:
     }
 
 
+def ms_per_run(used: Mapping[str, float], runs: int) -> dict[str, float]:
+    """`used`: CPU seconds by process."""
+    parts = {f"{name}_ms": round(seconds * 1000 / runs, 2) for name, seconds in used.items()}
+    return {"cpu_ms": round(sum(parts.values()), 2)} | parts
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time that a process has used; its children's when they have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -43,5 +52,10 @@ def resident_bytes(pid: int) -> int:
 
 
 def report(name: str, figures: Mapping[str, Any]) -> None:
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 1)}
+    machine = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+        **{package: version(package) for package in PACKAGES},
+    }
     print(json.dumps({"benchmark": name, "machine": machine, **figures}, indent=2))

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import latencies, report
-from benchmarks.latency import WORKFLOW, watch_run
+from benchmarks.latency import watch_run
 from benchmarks.server import Server, up
+from benchmarks.workload import WORKFLOW
 
 WARM = 10
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-WORKFLOW = "five"
+from benchmarks.workload import WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)

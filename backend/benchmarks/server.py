@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ class Server:
     database_url: str
     pids: Mapping[str, int]
     """By the command that was started: `up`, or `api` and `worker 1`, …"""
+    has_broker: bool = False
 
     @property
     def pid(self) -> int:
@@ -46,6 +47,8 @@ class Server:
         used = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
         if self.database_url.startswith("postgresql"):
             used["postgresql"] = postgresql_cpu_seconds(self.database_url)
+        if self.has_broker:
+            used["broker"] = broker_cpu_seconds()
         return used
 
     def run(self, workflow: str, state: Mapping[str, Any], *, timeout_seconds: float = 300) -> dict[str, Any]:
@@ -76,6 +79,38 @@ def postgresql_cpu_seconds(url: str) -> float:
     return found
 
 
+def broker_cpu_seconds() -> float:
+    """Of the machine's RabbitMQ, whoever uses it."""
+    names = Path("/proc").glob("[0-9]*/comm")
+    return sum(cpu_seconds(int(name.parent.name)) for name in names if _text_of(name) == "beam.smp\n")
+
+
+def _text_of(file: Path) -> str:
+    """Empty when its process has ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """By everybody on the machine's PostgreSQL so far."""
+
+    transactions: int
+    """Those that only read are not counted."""
+    wal_bytes: int
+
+    @classmethod
+    def so_far(cls, url: str) -> "Written":
+        with psycopg.connect(url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_current_wal_lsn() - '0/0'"
+            ).fetchone()
+        assert row
+        return cls(int(row[0]), int(row[1]))
+
+
 @contextmanager
 def database(kind: Kind, folder: Path) -> Iterator[str]:
     """The address of an empty database, whose commits reach the disk."""
@@ -89,8 +124,10 @@ def database(kind: Kind, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def up(kind: Kind, project: str, *, workers: int = 1, **environment: str) -> Iterator[Server]:
-    """`workers` processes when distributed, else the one that serves everything."""
+def up(
+    kind: Kind, project: str, *, workers: int = 1, stored: Callable[[str], None] | None = None, **environment: str
+) -> Iterator[Server]:
+    """`workers` processes when distributed, else the one that serves everything. `stored`: fills the migrated database before that."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(database(kind, folder))
@@ -99,40 +136,43 @@ def up(kind: Kind, project: str, *, workers: int = 1, **environment: str) -> Ite
             prefix = f"bench-{secrets.token_hex(4)}"
             stack.callback(delete_topology, BROKER, prefix)
             settings |= {"BROKER_URL": BROKER, "QUEUE_PREFIX": prefix}
+        if kind == "distributed" or stored:
+            run_to_end(("migrate",), settings)
+        if stored:
+            stored(url)
         port = free_port()
         serving = ("--project", str(PROJECTS / project))
         commands: dict[str, Sequence[str]] = {"up": ("up", "--port", str(port), "--isolation", "none", *serving)}
         if kind == "distributed":
-            _run_to_end(("migrate",), settings)
             commands = {"api": ("api", "--port", str(port))}
             commands |= {f"worker {n + 1}": ("worker", *serving) for n in range(workers)}
-        pids = {name: stack.enter_context(_process(command, settings)) for name, command in commands.items()}
+        pids = {name: stack.enter_context(process(arguments, settings)) for name, arguments in commands.items()}
         http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
-        _wait_until_ready(http)
-        yield Server(http, url, pids)
+        wait_until_ready(http)
+        yield Server(http, url, pids, has_broker=kind == "distributed")
 
 
-def _command(arguments: Sequence[str]) -> list[str]:
+def command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "shadowgraph.main", *arguments]
 
 
-def _run_to_end(arguments: Sequence[str], settings: Mapping[str, str]) -> None:
-    subprocess.run(_command(arguments), env={**os.environ, **settings}, check=True, stdout=subprocess.DEVNULL)
+def run_to_end(arguments: Sequence[str], settings: Mapping[str, str]) -> None:
+    subprocess.run(command(arguments), env={**os.environ, **settings}, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
-def _process(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
-    process = subprocess.Popen(
-        _command(arguments), env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def process(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
+    started = subprocess.Popen(
+        command(arguments), env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield process.pid
+        yield started.pid
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        started.terminate()
+        started.wait(timeout=30)
 
 
-def _wait_until_ready(http: httpx.Client) -> None:
+def wait_until_ready(http: httpx.Client) -> None:
     ends_at = monotonic() + START_SECONDS
     while monotonic() < ends_at:
         try:
@@ -140,5 +180,5 @@ def _wait_until_ready(http: httpx.Client) -> None:
                 return
         except httpx.TransportError:
             pass
-        sleep(0.1)
+        sleep(0.02)
     raise RuntimeError("the server did not get ready")

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import latencies, report
-from benchmarks.latency import WORKFLOW, at_rate, post_run
+from benchmarks.latency import at_rate, post_run
 from benchmarks.server import Server, up
+from benchmarks.workload import WORKFLOW
 
 IDLE_POSTS = 200
 IDLE_PER_SECOND = 5.0

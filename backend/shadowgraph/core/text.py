@@ -31,7 +31,7 @@ class NotJson(Invalid):
 
 def sanitise_text(text: str, *, max_characters: int | None = None) -> str:
     """Without control characters; surrogate pairs become the character that they mean, lone ones U+FFFD; cut at `max_characters`."""
-    if _SURROGATE.search(text):
+    if not text.isascii() and _SURROGATE.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _CONTROL.sub("", text)[:max_characters]
 

@@ -12,6 +12,7 @@ from shadowgraph.engine.values import to_json
 
 FOLDER = "output"
 BYTES_MEDIA_TYPE = "application/octet-stream"
+_HOLD_NOTHING = frozenset((str, int, float, bool, type(None)))
 MAX_DEPTH = 8
 """Bytes that lie deeper are not kept: the result says only how many they are."""
 
@@ -35,6 +36,8 @@ def result_of(output: Any, files: Files) -> Json:
 
 
 def _bytes_in(value: Any, path: Path) -> Iterator[tuple[Path, bytes]]:
+    if type(value) in _HOLD_NOTHING:
+        return
     if isinstance(value, bytes | bytearray):
         yield path, bytes(value)
     elif len(path) < MAX_DEPTH:

@@ -1,6 +1,6 @@
 """Graph values as plain JSON: for results, step outputs and summaries. One way only; checkpoints keep the true objects."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -20,6 +20,11 @@ INTEGER_LIMIT = 1 << 63
 
 def to_json(value: Any) -> Json:
     """What a person or another service can read. Text that no database can store is replaced, unknown objects become their `str`."""
+    plain = _PLAIN.get(type(value))
+    return plain(value) if plain else _other(value)
+
+
+def _other(value: Any) -> Json:
     if isinstance(value, Enum):
         return to_json(value.value)
     if value is None or isinstance(value, bool):
@@ -31,6 +36,16 @@ def to_json(value: Any) -> Json:
     if isinstance(value, str):
         return sanitise_text(value)
     return _container(value)
+
+
+_PLAIN: Mapping[type, Callable[[Any], Json]] = {
+    str: sanitise_text,
+    bool: lambda value: value,
+    type(None): lambda value: value,
+    dict: lambda value: {sanitise_text(str(key)): to_json(item) for key, item in value.items()},
+    list: lambda value: [to_json(item) for item in value],
+}
+"""What nearly all values are, told by one look; subclasses go the long way."""
 
 
 def _container(value: Any) -> Json:

@@ -48,7 +48,7 @@ def main() -> None:
         "--seconds", type=float, nargs="+", default=[0.0], help="how long each of the five answers takes"
     )
     options = parser.parse_args()
-    slots, queued = str(options.in_flight), str(options.runs * 2)
+    slots, queued = str(options.in_flight), str(2 * (options.runs + WARM_RUNS))
     with up(options.kind, WORKFLOW, WORKER_SLOTS=slots, MAX_QUEUED_RUNS=queued) as server:
         asyncio.run(submit(server, WARM_RUNS, options.seconds))
         blocks = [_block(server, options) for _ in range(options.rounds)]

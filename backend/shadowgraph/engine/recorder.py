@@ -38,6 +38,9 @@ from shadowgraph.runs.payloads import JSON_MEDIA_TYPE
 
 MAX_ARTIFACT_BYTES = 20_000_000
 MAX_MEDIA_TYPE_CHARACTERS = 200
+TURNS_TO_GIVE = 24
+"""Of the event loop, not of a clock: where one node follows another, its end and the checkpoint behind it become one write. Between a node's
+last call and its checkpoint lie about ten turns."""
 _LIBRARY_CHANNELS = ("__", "branch:")
 
 
@@ -136,7 +139,11 @@ class RunRecorder:
         await self._wakeups.publish(Wake(run_id=self.claim.run_id, seq=self.claim.event_seq))
 
     async def write_carried(self) -> None:
-        """Commits what was carried, unless another write has taken it along already."""
+        """Commits what was carried, unless another write has taken it along already: one that is a few turns of the event loop away does."""
+        for _ in range(TURNS_TO_GIVE):
+            if not self._carried:
+                break
+            await asyncio.sleep(0)
         async with self._lock:
             if not self._carried:
                 return
@@ -182,8 +189,8 @@ class RunRecorder:
         status = _status_of(writes)
         if status == "failed":
             self.failed_node = node
-        ending = self._end(step, status, writes) if step else []
-        await self.write([*rows, *ending])
+        self.carry(*rows, *(self._end(step, status, writes) if step else []))
+        await asyncio.shield(self._begin(self.write_carried()))
         if step:
             self._on_step_end(step.place.step_key)
         failpoints.hit("engine.pending.after", node)

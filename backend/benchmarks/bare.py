@@ -32,8 +32,9 @@ async def main(database: str, runs: int, in_flight: int, kind: str, bounds: list
 
         async def drive(n: int) -> None:
             one = graph.compile(checkpointer=saver_of_run()) if kind == "own" else compiled
-            state = {"seconds": seconds_of(n, bounds)}
-            await one.ainvoke(state, {"configurable": {"thread_id": f"thread-{n}"}}, durability="sync")
+            await one.ainvoke(
+                {"seconds": seconds_of(n, bounds)}, {"configurable": {"thread_id": f"thread-{n}"}}, durability="sync"
+            )
 
         await _all(in_flight, range(-in_flight, 0), drive)  # warm
         wall, cpu = perf_counter(), process_time()

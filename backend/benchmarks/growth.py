@@ -25,9 +25,9 @@ from benchmarks.workload import WORKFLOW
 SHAPES = ((5, 2_000), (20, 2_000), (50, 2_000), (5, 20_000), (5, 200_000))
 """Supersteps, bytes of state."""
 AT_ONCE = 16
+SLOTS = "64"
 ASKED = 60
 QUESTIONS = {"list": {"limit": 50}, "search": {"q": "amber quarry", "limit": 50}}
-LIMITS = {"WORKER_SLOTS": "64", "MAX_QUEUED_RUNS": "1000000"}
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _shapes(runs: int) -> dict[str, dict[str, float]]:
-    with up("postgresql", "growth", **LIMITS) as server:
+    with up("postgresql", "growth", WORKER_SLOTS=SLOTS) as server:
         asyncio.run(_run_shape(server, AT_ONCE, *SHAPES[0]))
         return {f"{steps} steps, {size} bytes": _shape(server, runs, steps, size) for steps, size in SHAPES}
 
@@ -84,7 +84,10 @@ def _stored(options: Namespace) -> dict[str, Any]:
         seed_runs(url, count=options.stored, days=30, until=datetime.now(UTC))
         seeding["seconds"] = round(perf_counter() - began, 1)
 
-    with up("postgresql", WORKFLOW, **LIMITS) as empty, up("postgresql", WORKFLOW, stored=fill, **LIMITS) as full:
+    with (
+        up("postgresql", WORKFLOW, WORKER_SLOTS=SLOTS) as empty,
+        up("postgresql", WORKFLOW, stored=fill, WORKER_SLOTS=SLOTS) as full,
+    ):
         seeding["database_mb"] = _stored_bytes(full) >> 20
         for server in (empty, full):
             asyncio.run(submit_and_wait(server, WARM_RUNS, [0.0], at_once=AT_ONCE))

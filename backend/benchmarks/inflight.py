@@ -47,7 +47,8 @@ def main() -> None:
 def _bare(options: Namespace) -> float:
     with TemporaryDirectory() as folder, database("postgresql", Path(folder)) as url:
         found, *_ = run_bare(url, "stock", options.runs, options.runs, [options.seconds])
-    return round(found["wall_s"] / (CALLS * options.seconds), 2)
+    ideal: float = CALLS * options.seconds
+    return round(found["wall_s"] / ideal, 2)
 
 
 def _measure(server: Server, options: Namespace) -> dict[str, Any]:

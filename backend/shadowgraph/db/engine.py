@@ -47,7 +47,7 @@ class Database:
     settled_timeline: int | None = None
     """The history of the data in which this process writes; None: whichever there is."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, ping_after_seconds: float = PING_AFTER_SECONDS) -> None:
         self.url = url
         self.dialect: DialectName = dialect_of(url)
         if self.dialect == "sqlite":
@@ -66,7 +66,7 @@ class Database:
                 connect_args=CONNECT_ARGS,
             )
             limit_connections(self._writer.sync_engine)
-            _ping_idle(self._writer.sync_engine)
+            _ping_idle(self._writer.sync_engine, ping_after_seconds)
             self._batcher = create_async_engine(
                 async_url(url),
                 pool_size=BATCH_CONNECTIONS,
@@ -202,14 +202,14 @@ def _is_bad_sql(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
-def _ping_idle(engine: Engine) -> None:
-    """As `pool_pre_ping`, which asks each time: only of a connection that lay idle."""
+def _ping_idle(engine: Engine, after_seconds: float) -> None:
+    """As `pool_pre_ping`, which asks each time: only of a connection that lay idle for so long."""
 
     def note_return(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[_RETURNED_AT] = monotonic()
 
     def require_alive(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if monotonic() - record.info.get(_RETURNED_AT, inf) < PING_AFTER_SECONDS:
+        if monotonic() - record.info.get(_RETURNED_AT, inf) < after_seconds:
             return
         try:
             engine.dialect.do_ping(connection)

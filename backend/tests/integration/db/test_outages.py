@@ -49,3 +49,38 @@ async def test_a_locked_file_is_an_outage(sqlite_url: str) -> None:
     assert is_outage(refused.value)
     await database.close()
     await other.close()
+
+
+async def cut_own_connection(database: Database) -> None:
+    """It lies in the pool, and the server has closed it."""
+    async with database.read() as connection:
+        number = await connection.scalar(text("SELECT pg_backend_pid()"))
+    other = Database(database.url)
+    async with other.write() as connection:
+        await connection.execute(text("SELECT pg_terminate_backend(:number, 5000)"), {"number": number})
+    await other.close()
+
+
+async def test_a_connection_that_was_cut_while_it_lay_idle_is_noticed_before_its_use(postgresql_url: str) -> None:
+    database = Database(postgresql_url, ping_after_seconds=0)
+    await cut_own_connection(database)
+
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+
+    await database.close()
+
+
+async def test_a_connection_that_was_cut_just_after_its_use_is_an_outage_once(postgresql_url: str) -> None:
+    database = Database(postgresql_url, ping_after_seconds=60)
+    await cut_own_connection(database)
+
+    with pytest.raises(DBAPIError) as refused:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+    async with database.read() as connection:
+        again = await connection.scalar(text("SELECT 1"))
+
+    assert is_outage(refused.value)
+    assert again == 1
+    await database.close()

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from shadowgraph.core.places import Task
 from shadowgraph.db.engine import Database
 from shadowgraph.engine.claim import Claim, LeaseLost
 from shadowgraph.engine.recorder import RunRecorder
-from shadowgraph.engine.rows import EventRow
+from shadowgraph.engine.rows import EventRow, Row
 from shadowgraph.engine.writer import Exit, StateNotStorable, Writer
 from shadowgraph.models.events import events
 from shadowgraph.queue.inprocess import InProcessWakeups
@@ -19,6 +19,17 @@ from shadowgraph.runs import repository
 from shadowgraph.runs.events import NewEvent
 from shadowgraph.runs.states import Status
 from tests.support.runs import CLOCK, NOWHERE, claim, no_attempts, start_run
+
+
+class CountingWriter(Writer):
+    """Counts its transactions."""
+
+    writes = 0
+
+    async def write(self, claim: Claim, rows: Sequence[Row], *, is_progress: bool = False) -> None:
+        self.writes += 1
+        await super().write(claim, rows, is_progress=is_progress)
+
 
 PLACE = Place(namespace="", node="n", superstep=1, path="")
 
@@ -135,3 +146,37 @@ async def test_deltas_are_pruned_with_the_end_of_their_step_and_nothing_else_is(
     await recorder.write_pending("task", [("text", "Hello")], [])
 
     assert await stored(database, recorder) == ["step.started", "committed all the same", "step.finished"]
+
+
+async def end_step(database: Database, writer: Writer, *, is_last: bool) -> list[str]:
+    """The events of a node that ends, with its checkpoint right behind it, or without."""
+    await start_run(database)
+    run = await claim(database)
+    recorder = RunRecorder(
+        Claim(run, NOWHERE, run.event_seq), writer, clock=CLOCK, wakeups=InProcessWakeups(), attempts=no_attempts()
+    )
+    await recorder.start_step(Task("task", PLACE))
+    ending = asyncio.create_task(recorder.write_pending("task", [], []))
+    if is_last:
+        await asyncio.sleep(0)
+        await recorder.write_checkpoint("checkpoint", [note("checkpoint")])
+    await ending
+    return await stored(database, recorder)
+
+
+async def test_a_nodes_end_and_the_checkpoint_right_behind_it_are_one_write(database: Database) -> None:
+    writer = CountingWriter(database)
+
+    found = await end_step(database, writer, is_last=True)
+
+    assert found == ["step.started", "step.finished", "checkpoint"]
+    assert writer.writes == 2
+
+
+async def test_a_nodes_end_without_a_checkpoint_behind_it_is_written_all_the_same(database: Database) -> None:
+    writer = CountingWriter(database)
+
+    found = await end_step(database, writer, is_last=False)
+
+    assert found == ["step.started", "step.finished"]
+    assert writer.writes == 2

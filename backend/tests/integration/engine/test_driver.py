@@ -432,7 +432,7 @@ async def test_an_end_that_cannot_be_stored_fails_the_run_at_once(database: Data
     def refuse() -> None:
         raise refuse_once
 
-    failpoints.switch_on("engine.writer.before_commit", refuse, on_hit=7)
+    failpoints.switch_on("engine.driver.leaving", lambda: failpoints.switch_on("engine.writer.before_commit", refuse))
     await driver.drive(Drive(run), project(chain(recorder, "a")))
 
     ended = await reread(database, run)

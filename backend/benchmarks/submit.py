@@ -16,7 +16,7 @@ from benchmarks.latency import at_rate, post_run
 from benchmarks.server import Server, up
 from benchmarks.workload import WORKFLOW
 
-IDLE_POSTS = 200
+IDLE_POSTS = 60
 IDLE_PER_SECOND = 5.0
 """So few that the worker keeps up with them."""
 

@@ -256,8 +256,8 @@ class _LastCheckpoint:
         return at
 
     def forget(self, config: RunnableConfig) -> None:
-        """Something was written that belongs to it."""
-        if not _place(config)[1]:
+        """Something was written; perhaps it belongs to this one."""
+        if self.found is not None and _place(config) == _place(self.found.config):
             self.found = None
 
     def answers(self, config: RunnableConfig) -> bool:

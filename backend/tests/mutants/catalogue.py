@@ -115,9 +115,9 @@ MUTANTS = (
         "outbox row in a second transaction",
         "engine/writer.py",
         "                await enqueue_run(connection, claim.run_id, why=exit_.why, at=exit_.at, available_at=due)\n"
-        "            return await self._settle(connection, claim, exit_, seq)\n\n"
+        "            return seq if exit_.to in ENDED else await _settle(connection, claim, exit_)\n\n"
         "        await self._commit(write, transaction, token_after=claim.token + 1)",
-        "            return await self._settle(connection, claim, exit_, seq)\n\n"
+        "            return seq if exit_.to in ENDED else await _settle(connection, claim, exit_)\n\n"
         "        await self._commit(write, transaction, token_after=claim.token + 1)\n"
         "        if exit_.to is Status.QUEUED:\n"
         "            async with self._database.write() as late:\n"

@@ -12,7 +12,7 @@ from shadowgraph.api.schemas import releases, versions
 from shadowgraph.api.schemas.common import API_PREFIX
 from shadowgraph.core.ids import VersionId
 from shadowgraph.db.dialect import DialectName
-from shadowgraph.runs.inflight import count_pinned
+from shadowgraph.runs.inflight import count_pinned, count_runs
 from shadowgraph.runs.releases import Changed
 from shadowgraph.versioning import repository
 from shadowgraph.versioning.chain import ReleaseEvent
@@ -44,9 +44,15 @@ async def load_versions(
     workflow = found[0].workflow
     release = await repository.find_release(connection, workflow)
     trail = await repository.load_trail(connection, dialect, workflow)
-    pinned = await count_pinned(connection, [version.id for version in found])
+    ids = [version.id for version in found]
+    pinned, begun = await count_pinned(connection, ids), await count_runs(connection, ids)
     pointer = release.pointer if release else None
-    return [versions.Version(**_version(version, pointer, trail, pinned[version.id])) for version in found]
+    return [
+        versions.Version(
+            **_version(version, pointer, trail), unfinished_runs=pinned[version.id], runs=begun[version.id]
+        )
+        for version in found
+    ]
 
 
 async def load_version(connection: AsyncConnection, dialect: DialectName, version: Version) -> versions.VersionDetail:
@@ -57,9 +63,7 @@ async def load_version(connection: AsyncConnection, dialect: DialectName, versio
     )
 
 
-def _version(
-    version: Version, pointer: Pointer | None, was_active: Collection[VersionId], unfinished: int
-) -> dict[str, Any]:
+def _version(version: Version, pointer: Pointer | None, was_active: Collection[VersionId]) -> dict[str, Any]:
     marks = version.target.marks
     return {
         "id": version.id,
@@ -77,7 +81,6 @@ def _version(
         "created_at": version.created_at,
         "withdrawn_at": version.withdrawn_at,
         "revoked_at": version.revoked_at,
-        "unfinished_runs": unfinished,
         "links": {
             "self": version_path(version.id),
             "snapshot": snapshot_path(version.snapshot_digest),

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shadowgraph.api.error_docs import ERROR_DOCS, title_of, type_of
 from shadowgraph.api.money_views import cost_of
 from shadowgraph.api.schemas import details, interactions, runs, workflows
-from shadowgraph.api.schemas.common import API_PREFIX, VERSION
+from shadowgraph.api.schemas.common import API_PREFIX
 from shadowgraph.core.money import to_usd
 from shadowgraph.costs.budgets import load_run_limits
 from shadowgraph.costs.ledger import Sums, sum_runs
@@ -24,6 +24,7 @@ from shadowgraph.runs.interactions import Interaction, list_open_questions
 from shadowgraph.runs.payloads import load_json
 from shadowgraph.runs.run import Run
 from shadowgraph.runs.states import WAITS_FOR_A_PERSON
+from shadowgraph.versioning.repository import load_labels
 
 OUTPUT_LIVE = "output.live"
 
@@ -37,6 +38,7 @@ async def load_run(connection: AsyncConnection, run: Run) -> runs.Run:
     asked = await list_open_questions(connection, run.id) if run.status in WAITS_FOR_A_PERSON else []
     return build_run(
         run,
+        version=await load_label(connection, run),
         asked=asked,
         input_=await load_json(connection, run.input_ref),
         result=await load_json(connection, run.result_ref) if run.result_ref else None,
@@ -48,22 +50,34 @@ async def load_run(connection: AsyncConnection, run: Run) -> runs.Run:
 async def load_summaries(connection: AsyncConnection, found: Sequence[Run]) -> list[runs.RunSummary]:
     ids = [run.id for run in found]
     totals, limits = await sum_runs(connection, ids), await load_run_limits(connection, ids)
-    return [runs.RunSummary(**_summary(run, totals.get(run.id), limits.get(run.id))) for run in found]
+    labels = await load_labels(connection, [run.version_id for run in found if run.version_id])
+    return [
+        runs.RunSummary(**_summary(run, labels.get(run.version_id or ""), totals.get(run.id), limits.get(run.id)))
+        for run in found
+    ]
+
+
+async def load_label(connection: AsyncConnection, run: Run) -> str | None:
+    """Of the version that it is pinned to."""
+    if run.version_id is None:
+        return None
+    return (await load_labels(connection, [run.version_id])).get(run.version_id)
 
 
 def build_run(
     run: Run,
     *,
     input_: Any,
+    version: str | None = None,
     result: Any = None,
     totals: Sums | None = None,
     limit: int | None = None,
     asked: Sequence[Interaction] = (),
 ) -> runs.Run:
-    """`limit`: nano-USD that the run may spend."""
+    """`version`: its label. `limit`: nano-USD that the run may spend."""
     query = input_.get("query") if isinstance(input_, Mapping) else None
     return runs.Run(
-        **_summary(run, totals, limit),
+        **_summary(run, version, totals, limit),
         input=input_,
         query=query if isinstance(query, str) else None,
         result=result,
@@ -71,13 +85,13 @@ def build_run(
     )
 
 
-def _summary(run: Run, totals: Sums | None, limit: int | None) -> dict[str, Any]:
+def _summary(run: Run, version: str | None, totals: Sums | None, limit: int | None) -> dict[str, Any]:
     return {
         "id": run.id,
         "status": run.status,
         "reason": run.reason,
         "workflow": run.workflow,
-        "version": VERSION,
+        "version": version,
         "preview": run.input_preview,
         "thread_id": run.thread_id,
         "parent_run_id": run.parent_run_id,
@@ -255,14 +269,16 @@ def build_artifact(artifact: repository.Artifact, *, run_id: str) -> details.Art
     return details.Artifact(**asdict(artifact), link=f"{run_path(run_id)}/artifacts/{quote(artifact.path)}")
 
 
-def build_workflow(workflow: repository.Workflow, *, serving: Mapping[str, int]) -> workflows.Workflow:
-    """`serving`: how many workers can run each workflow."""
+def build_workflow(
+    workflow: repository.Workflow, *, serving: Mapping[str, int], active: Mapping[str, str]
+) -> workflows.Workflow:
+    """`serving`: how many workers can run each workflow. `active`: labels of their active versions."""
     link = f"{API_PREFIX}/workflows/{quote(workflow.name, safe='')}"
     said = asdict(workflow)
     default_budget = said.pop("default_budget_nano_usd")
     return workflows.Workflow(
         **said,
-        version=VERSION,
+        version=active.get(workflow.name),
         default_budget_usd=None if default_budget is None else to_usd(default_budget),
         level=workflow.graph.get("level"),
         workers=serving.get(workflow.name, 0),

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shadowgraph.cli.checks import Check
     from shadowgraph.cli.command import Cli
     from shadowgraph.cli.exits import ExitCode
@@ -75,6 +77,13 @@ async def serve_worker(settings: "Settings", *, on_ready: OnReady, work: "WorkOp
     from shadowgraph.wiring.worker import serve_worker as serve_only_worker
 
     await serve_only_worker(settings, on_ready=on_ready, options=work)
+
+
+async def serve_code(settings: "Settings", *, snapshot: str, home: "Path | None", on_ready: OnReady) -> None:
+    from shadowgraph.wiring.code import Code
+    from shadowgraph.wiring.worker import serve_code as serve_code_of_version
+
+    await serve_code_of_version(settings, Code(snapshot, home), on_ready=on_ready)
 
 
 async def serve_offline(settings: "Settings", *, on_ready: OnReady) -> None:

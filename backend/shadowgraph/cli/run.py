@@ -62,6 +62,10 @@ async def run(
     thread: Annotated[
         str | None, typer.Option("--thread", metavar="ID", help="The conversation that the run continues.")
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Such as v3; without it the one that is active."),
+    ] = None,
     enqueue: Annotated[
         bool, typer.Option("--enqueue", help="Wait in line while another run of the thread is unfinished.")
     ] = False,
@@ -87,6 +91,7 @@ async def run(
     options = {
         "max_steps": max_steps,
         "thread_id": thread,
+        "version": version,
         "on_busy": "enqueue" if enqueue else None,
         "timeout_s": time_limit,
         "budget_usd": budget,
@@ -139,7 +144,7 @@ async def _server(
 def _own_stack(cli: Cli, settings: Settings, project: Path | None) -> AbstractAsyncContextManager[str]:
     if project is None:
         return lazy.embedded_stack(settings)
-    work = WorkOptions([project], Isolation.PROJECT, serves_built_in=False)
+    work = WorkOptions([project], Isolation.PROJECT, serves_built_in=False, dev=True)
     return lazy.stack_for(settings, work, on_words=lambda name, line: cli.output.note(f"[{name}] {line}"))
 
 

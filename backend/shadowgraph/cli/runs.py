@@ -32,6 +32,7 @@ RUN_COLUMNS = [
     Column("id", lambda run: run["id"]),
     Column("status", lambda run: run["status"]),
     Column("workflow", lambda run: run["workflow"]),
+    Column("version", lambda run: run["version"] or ""),
     Column("created", lambda run: local_time(run["created_at"])),
     Column("seconds", seconds_taken, is_number=True),
     Column("request", lambda run: run["preview"], may_be_cut=True),
@@ -66,6 +67,9 @@ async def list_runs(
     ] = None,
     thread: Annotated[str | None, typer.Option("--thread", metavar="ID", help="Runs of this conversation.")] = None,
     parent: Annotated[str | None, typer.Option("--parent", metavar="RUN_ID", help="Forks of this run.")] = None,
+    version: Annotated[
+        list[str] | None, typer.Option("--version", metavar="VERSION", help="Such as v3; may be repeated.")
+    ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     fields: Fields = None,
@@ -79,7 +83,14 @@ async def list_runs(
       shadowgraph runs list --fields id,status --jsonl
     """
     states = [state.upper() for state in status or ()]
-    filters = {"status": states, "workflow": workflow, "q": search, "thread_id": thread, "parent_run_id": parent}
+    filters = {
+        "status": states,
+        "workflow": workflow,
+        "q": search,
+        "thread_id": thread,
+        "parent_run_id": parent,
+        "version": version,
+    }
     async with connect(require_url(cli.load(url=url).settings)) as client:
         page = await client.get(
             "/runs", since=moment_of(since, "--since", clock=SystemClock()), cursor=cursor, limit=limit, **filters
@@ -188,7 +199,7 @@ def _print_facts(cli: Cli, run: Json) -> None:
     facts = {
         "id": run["id"],
         "status": " ".join(filter(None, [run["status"], run.get("reason")])),
-        "workflow": f"{run['workflow']} {run['version']}",
+        "workflow": " ".join(filter(None, [run["workflow"], run["version"]])),
         "thread": run["thread_id"] if run["thread_id"] != run["id"] else None,
         "fork of": run["parent_run_id"],
         "request": run["preview"],

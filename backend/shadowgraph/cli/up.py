@@ -48,6 +48,12 @@ async def up(
         ),
     ] = Isolation.PROJECT,
     memory_limit: MemoryLimit = None,
+    dev: Annotated[
+        bool,
+        typer.Option(
+            "--dev", help="Deploy and promote the projects as their folders are: now, and at every saved file."
+        ),
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the API docs in a browser.")] = False,
 ) -> None:
     """Start the HTTP API and a worker on whatever database is configured; in a folder with langgraph.json also serve that project.
@@ -70,7 +76,7 @@ async def up(
             if open_page:
                 asyncio.get_running_loop().run_in_executor(None, webbrowser.open, f"{url}/docs")
 
-        work = WorkOptions(project or _of_this_folder(cli), isolation, workers, memory_limit)
+        work = WorkOptions(project or _of_this_folder(cli), isolation, workers, memory_limit, dev=dev)
         await serve_until_stopped(settings, lambda: lazy.serve(settings, on_ready=tell, work=work))
     cli.output.note("stopped")
 

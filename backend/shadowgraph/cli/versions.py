@@ -27,7 +27,8 @@ COLUMNS = [
     Column("version", lambda version: version["label"]),
     Column("state", state_text),
     Column("created", lambda version: local_time(version["created_at"])),
-    Column("runs", lambda version: str(version["unfinished_runs"] or ""), is_number=True),
+    Column("runs", lambda version: str(version["runs"] or ""), is_number=True),
+    Column("unfinished", lambda version: str(version["unfinished_runs"] or ""), is_number=True),
     Column("digest", lambda version: version["snapshot_digest"][:DIGEST_CHARACTERS]),
     Column("message", lambda version: version["message"].partition("\n")[0], may_be_cut=True),
 ]
@@ -43,7 +44,7 @@ async def list_versions(
     jsonl: JsonLines = False,
     url: Url = None,
 ) -> None:
-    """List a workflow's versions, newest first. `runs` counts those under way that are pinned to it.
+    """List a workflow's versions, newest first, with the runs that are pinned to each.
 
     \b
       shadowgraph versions list --workflow pipeline

@@ -7,6 +7,7 @@ import typer
 from shadowgraph.cli import lazy
 from shadowgraph.cli.command import Cli, command
 from shadowgraph.cli.options import MemoryLimit, Projects
+from shadowgraph.cli.run_target import find_project_here
 from shadowgraph.cli.serving import serve_until_stopped
 from shadowgraph.wiring.plan import Isolation, WorkOptions
 
@@ -29,6 +30,14 @@ async def worker(
         ),
     ] = Isolation.NONE,
     memory_limit: MemoryLimit = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            "--snapshot",
+            metavar="DIGEST",
+            help="Serve the code of this version's snapshot, in the environment of this command, instead of what folders have.",
+        ),
+    ] = None,
 ) -> None:
     """Start one worker; as many as you like may share a PostgreSQL database.
 
@@ -42,5 +51,11 @@ async def worker(
     def tell(line: str) -> None:
         cli.output.json({"ready": line}) if cli.output.as_json else cli.output.text(line)
 
+    if snapshot is not None:
+        home = project[0] if project else find_project_here()
+        await serve_until_stopped(
+            settings, lambda: lazy.serve_code(settings, snapshot=snapshot, home=home, on_ready=tell)
+        )
+        return
     work = WorkOptions(project or (), isolation, memory_mb=memory_limit)
     await serve_until_stopped(settings, lambda: lazy.serve_worker(settings, on_ready=tell, work=work))

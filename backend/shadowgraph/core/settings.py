@@ -116,6 +116,10 @@ class Settings(BaseModel):
     """Of runs that wait or run; 0: no limit of its own."""
     versioning_enabled: bool = True
     """False: runs belong to no version, and nothing is said of versions."""
+    max_code_workers: int = Field(4, ge=0, le=64)
+    """Worker processes of one server or worker for code that its own projects do not have; 0: it starts none."""
+    code_worker_idle_s: float = Field(600.0, ge=0)
+    """How long such a process stays that no run needs."""
     allow_code_upload: bool = False
     """True: versions with code that is new here may be uploaded to a server that others can reach."""
     cost_tracking_enabled: bool = True

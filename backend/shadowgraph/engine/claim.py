@@ -22,12 +22,13 @@ class Claim:
 
     run: Run
     project_dir: Path
+    """Where the run's prompts are: the project's folder, or the tree of the snapshot that the run is pinned to."""
     event_seq: int
     """Number of the last event that is known to be committed."""
     code_digest: str | None = None
     """Of the project's files that it is driven with now."""
     agents: Mapping[str, AgentSettings] = field(default_factory=dict)
-    """What the project's `shadowgraph.toml` says, by agent."""
+    """What `shadowgraph.toml` says there, by agent."""
 
     @property
     def run_id(self) -> RunId:

@@ -127,11 +127,17 @@ class RunContext:
         self._closing_lock = threading.Lock()
         self.run_id: str = recorder.claim.run_id
         self.generation = recorder.claim.run.generation
-        self.project_dir: Path = recorder.claim.project_dir
-        self.agents: Mapping[str, AgentSettings] = recorder.claim.agents
         self.models = models
         self.answers = answers
         self.tools = tools
+
+    @property
+    def project_dir(self) -> Path:
+        return self._recorder.claim.project_dir
+
+    @property
+    def agents(self) -> Mapping[str, AgentSettings]:
+        return self._recorder.claim.agents
 
     def next_index(self, place: Place) -> int:
         key = (place.step_key, place.attempt)

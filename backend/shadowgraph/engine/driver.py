@@ -153,7 +153,7 @@ class Driver:
             return awaiting(waiting.questions, at=now())
         except resuming.Unloadable as error:
             await outlast_outage(partial(self._alert, drive.run, error))
-            return parked("unloadable", delay_ms=UNLOADABLE_DELAY_MS, message=error.message, at=now())
+            return parked(error.code, delay_ms=UNLOADABLE_DELAY_MS, message=error.message, at=now())
         except GraphRecursionError:
             return failed(describe_failure(_step_limit(drive.run)), at=now())
         except OverBudget as error:
@@ -170,7 +170,7 @@ class Driver:
             await raise_alert(
                 connection,
                 self._parts.database.dialect,
-                kind="unloadable",
+                kind=error.code,
                 subject=run.id,
                 workflow=run.workflow,
                 message=error.message,
@@ -178,6 +178,7 @@ class Driver:
             )
 
     async def _run_graph(self, drive: Drive, workflow: LoadedWorkflow, session: Session) -> Json:
+        await self._take_pinned_files(session.recorder.claim)
         serde = JsonPlusSerializer(allowed_msgpack_modules=workflow.state_types)
         fresh_thread = None if session.recorder.claim.is_resumed else drive.run.checkpoint_thread
         saver = self._parts.savers.saver(session.recorder, serde=serde, fresh_thread=fresh_thread)
@@ -199,6 +200,15 @@ class Driver:
         end = await read_end(graph, config)
         # None: the graph stood at its end already
         return result_of(end if output is None else output, session.recorder)
+
+    async def _take_pinned_files(self, claim: Claim) -> None:
+        """Prompts and parameters are those of the run's version, whatever the project's folder has meanwhile.
+
+        Errors: `Unloadable`.
+        """
+        if self._parts.pinned is not None and claim.run.version_id is not None:
+            found = await self._parts.pinned.load(claim.run)
+            claim.project_dir, claim.agents = found.directory, found.agents
 
     async def _catch_up(self, session: Session) -> int:
         """Reads what earlier claims left, when there were any; how many supersteps that was."""
@@ -230,7 +240,7 @@ def _require_workflow(run: Run, project: Project | None) -> LoadedWorkflow:
 
 def _tell_of_other_code(session: Session) -> None:
     claim = session.recorder.claim
-    began_with = claim.run.snapshot_digest
+    began_with = claim.run.snapshot_digest if claim.run.version_id is None else None
     if began_with and claim.code_digest != began_with:
         facts = {"began_with": began_with, "goes_on_with": claim.code_digest}
         session.recorder.add_note(

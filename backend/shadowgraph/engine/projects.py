@@ -21,6 +21,7 @@ from shadowgraph.engine.loading.config import CONFIG_FILE, GraphEntry, read_conf
 from shadowgraph.engine.loading.environment import Surroundings, prepare
 from shadowgraph.engine.loading.errors import BadProject, still_running
 from shadowgraph.engine.loading.files import digest_files
+from shadowgraph.engine.loading.guise import Guise, put_on, require_apart
 from shadowgraph.engine.loading.levels import least, levels_of
 from shadowgraph.engine.loading.notes import notes_of
 from shadowgraph.engine.loading.options import WorkflowOptions, read_options
@@ -79,13 +80,13 @@ class Project:
     """The folders whose files are its author's."""
 
 
-def load_project_within(seconds: float, directory: Path) -> Project:
+def load_project_within(seconds: float, directory: Path, guise: Guise | None = None) -> Project:
     """The same with an end: code that is still being imported then goes on in a thread that nobody waits for.
 
     Errors: `BadProject`, with the author's lines at which it stands when the time is up.
     """
     loading: Future[Project] = Future()
-    thread = threading.Thread(target=_load_into, args=(loading, directory), name="loading", daemon=True)
+    thread = threading.Thread(target=_load_into, args=(loading, directory, guise), name="loading", daemon=True)
     thread.start()
     thread.join(seconds)
     if not loading.done():
@@ -99,26 +100,30 @@ def load_project_within(seconds: float, directory: Path) -> Project:
     return loading.result()
 
 
-def _load_into(loading: "Future[Project]", directory: Path) -> None:
+def _load_into(loading: "Future[Project]", directory: Path, guise: Guise | None) -> None:
     try:
-        loading.set_result(load_project(directory))
+        loading.set_result(load_project(directory, guise))
     except BaseException as error:  # noqa: BLE001  it belongs to whoever waits for the result
         loading.set_exception(error)
 
 
-def load_project(directory: Path) -> Project:
-    """Imports every graph of the project; sets its variables and module path for this process.
+def load_project(directory: Path, guise: Guise | None = None) -> Project:
+    """Imports every graph of the project; sets its variables and module path for this process. `guise`: of a snapshot's tree.
 
     Errors: `BadProject`. What the project's own code raises while it is imported is its cause.
     """
     directory = directory.resolve()
     config = read_config(directory)
     options = read_options(directory, config.graphs)
-    around = prepare(options.name or directory.name, directory, config)
+    if guise is not None:
+        put_on(guise, directory)
+    around = prepare(guise.name if guise else options.name or directory.name, directory, config)
     loaded = [
         _load_workflow(name, entry, around, options.workflows.get(name, WorkflowOptions()))
         for name, entry in config.graphs.items()
     ]
+    if guise is not None:
+        require_apart(guise)
     return Project(
         around.name,
         directory,

@@ -23,9 +23,16 @@ JOIN_CHANNEL = "join:"
 
 
 class Unloadable(Unavailable):
-    """The checkpoint waits for a node that the loaded graph does not have: LangGraph would end the run at once, with a partial result."""
+    """The run cannot go on here as it is: its snapshot cannot be had, or its checkpoint waits for a node that the loaded graph does not
+    have. LangGraph would end such a run at once, with a partial result."""
 
     code = "unloadable"
+
+
+class PinnedRevoked(Unloadable):
+    """The run's version was revoked: no worker goes on with it."""
+
+    code = "version_revoked"
 
 
 def require_known_nodes(found: CheckpointTuple, graph: Pregel[Any, Any, Any, Any]) -> None:

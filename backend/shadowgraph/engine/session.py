@@ -20,6 +20,7 @@ from shadowgraph.engine.journal import EngineLlmJournal, Memories, StepMemory
 from shadowgraph.engine.live import LiveOutput
 from shadowgraph.engine.looks import BudgetLooks
 from shadowgraph.engine.metering import EngineAnswerJournal, Meter, current_meter
+from shadowgraph.engine.pinned import PinnedFiles
 from shadowgraph.engine.projects import NODE_TIMEOUT_SECONDS
 from shadowgraph.engine.purse import RunPurse
 from shadowgraph.engine.recorder import RunRecorder
@@ -42,6 +43,8 @@ class DriverParts:
     prices: PriceBook = field(default_factory=PriceBook)
     tracks_costs: bool = True
     """False: no budget applies. What calls cost is written down all the same."""
+    pinned: PinnedFiles | None = None
+    """None: there are no versions here, and runs use what their project's folder has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shadowgraph.core.json import digest, sha256
 from shadowgraph.engine.loading.config import ProjectConfig, read_config
 from shadowgraph.engine.loading.environment import is_folder
 from shadowgraph.engine.loading.sources import Sources
@@ -16,6 +17,7 @@ from shadowgraph.versioning.building import Description, build_snapshot
 from shadowgraph.versioning.checking import ENDS
 from shadowgraph.versioning.collecting import Collected, collect
 from shadowgraph.versioning.errors import invalid, place, refuse
+from shadowgraph.versioning.files import kind_of
 from shadowgraph.versioning.manifest import Edge, Graph, Uses, freeze
 from shadowgraph.versioning.registered import registered_tools, tool_of
 from shadowgraph.versioning.rendering import GraphFile
@@ -47,7 +49,8 @@ def take_snapshot(project: Project, workflow: str) -> Taken:
     collected = collect(project.roots)
     config, loaded = read_config(project.directory), project.workflows[workflow]
     python = _python_of(project.directory)
-    found = uses_of(loaded.graph, Sources(project.roots, _python_files(collected)))
+    sources = Sources(project.roots, _python_files(collected))
+    found = uses_of(loaded.graph, sources)
     description = Description(
         graph_file=_graph_file(project, workflow, config, collected),
         graph=_graph(loaded),
@@ -56,9 +59,29 @@ def take_snapshot(project: Project, workflow: str) -> Taken:
         tools={**registered_tools(), **{name: tool_of(tool, "own") for name, tool in own_tools(found).items()}},
         environment=() if config.env is None or isinstance(config.env, str) else tuple(config.env),
         requires_python=python.requires,
-        requirements=[*python.packages, *(item for item in config.dependencies if not is_folder(item))],
+        requirements=_requirements(python, config),
+        package=sources.find_package(),
     )
     return Taken(build_snapshot(description, collected.files), collected.left_out)
+
+
+def dependency_digest(directory: Path) -> str:
+    """What the facet `dependencies` of a project's folder is, without importing anything.
+
+    Errors: `BadProject`, `InvalidSnapshot`.
+    """
+    config = read_config(directory)
+    folders = [(directory / item).resolve() for item in config.dependencies if is_folder(item)]
+    files = collect(list(dict.fromkeys([directory.resolve(), *folders]))).files
+    named = tuple(sorted(set(_requirements(_python_of(directory), config))))
+    listed = {
+        path: sha256(body) for path, body in files.items() if kind_of(path, prompts=(), used=()) == "dependencies"
+    }
+    return digest({"files": listed, "requirements": named})
+
+
+def _requirements(python: _Python, config: ProjectConfig) -> list[str]:
+    return [*python.packages, *(item for item in config.dependencies if not is_folder(item))]
 
 
 def _python_files(collected: Collected) -> dict[Path, str]:

@@ -28,8 +28,10 @@ runs = Table(
         server_default="0",
         comment="raised by fork, state edit and restart; part of every call key",
     ),
-    Column("version_id", String),
-    Column("snapshot_digest", String, comment="pinned by the first claim"),
+    Column("version_id", String, comment="versions.id; pinned by the request or the first claim; NULL: none"),
+    Column(
+        "snapshot_digest", String, comment="of that version; without one, of the project's files at the first claim"
+    ),
     Column(
         "priority",
         SmallInteger,
@@ -139,9 +141,11 @@ Index(
     postgresql_where=text("finished_at IS NOT NULL AND retention < 3"),
     sqlite_where=text("finished_at IS NOT NULL AND retention < 3"),
 )
+_HAS_VERSION = text("version_id IS NOT NULL")
 # Unfinished runs by the version that they are pinned to: what a rollback looks for.
 _PINNED = text("version_id IS NOT NULL AND status IN ('QUEUED','RUNNING','AWAITING_HUMAN','PAUSED','BUDGET_EXCEEDED')")
 Index("ix_runs_pinned", runs.c.version_id, postgresql_where=_PINNED, sqlite_where=_PINNED)
+Index("ix_runs_version", runs.c.version_id, postgresql_where=_HAS_VERSION, sqlite_where=_HAS_VERSION)
 Index("ix_runs_input_ref", runs.c.input_ref)
 Index("ix_runs_result_ref", runs.c.result_ref)
 Index("ix_runs_created", runs.c.created_at.desc(), runs.c.id.desc())

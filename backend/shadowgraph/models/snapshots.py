@@ -10,6 +10,11 @@ snapshots = Table(
     Column("workflow", String, nullable=False),
     Column("manifest", JsonColumn, nullable=False),
     Column("facets", JsonColumn, nullable=False, comment="{facet: digest}: what kind of change"),
+    Column(
+        "code_digest",
+        String,
+        comment="of code and dependencies: which workers may run it; NULL: stored by an earlier release",
+    ),
     Column("nodes", JsonColumn, nullable=False, comment="{node: digest}: which nodes changed"),
     Column("size", BigInteger, nullable=False, comment="bytes of its files"),
     Column(
@@ -24,3 +29,5 @@ snapshots = Table(
 )
 
 Index("ix_snapshots_workflow", snapshots.c.workflow)
+# Each claim asks for it: without the index SQLite would read past the manifest.
+Index("ix_snapshots_code", snapshots.c.digest, snapshots.c.code_digest)

@@ -11,6 +11,7 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("build", String, nullable=False),
     Column("pools", JsonColumn, nullable=False, comment="the workflows that it has loaded"),
+    Column("codes", JsonColumn, comment="snapshots.code_digest of the code that it has loaded; NULL: it pins no run"),
     Column("slots", Integer, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", BigInteger, nullable=False, comment="ms of the database's clock, by the heartbeat"),

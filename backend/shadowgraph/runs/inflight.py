@@ -104,6 +104,22 @@ async def count_pinned(connection: AsyncConnection, version_ids: Sequence[str]) 
     return Counter({row.version_id: row.number for row in await connection.execute(statement)})
 
 
+async def count_runs(connection: AsyncConnection, version_ids: Sequence[str]) -> Counter[str]:
+    """Of each version, ended ones too."""
+    statement = (
+        select(runs.c.version_id, func.count().label("number"))
+        .where(runs.c.version_id.in_(version_ids))
+        .group_by(runs.c.version_id)
+    )
+    return Counter({row.version_id: row.number for row in await connection.execute(statement)})
+
+
+async def find_driven(connection: AsyncConnection) -> set[str]:
+    """Snapshots of runs that a worker has now."""
+    statement = select(runs.c.snapshot_digest).where(runs.c.status == Status.RUNNING, runs.c.version_id.is_not(None))
+    return set(await connection.scalars(statement.distinct()))
+
+
 async def _lock_pinned(connection: AsyncConnection, version_id: VersionId) -> list[Run]:
     """In the order in which everybody locks runs. Nobody claims or ends one of them until this transaction ends."""
     statement = (

@@ -23,6 +23,7 @@ from shadowgraph.runs.cursors import Cursor
 from shadowgraph.runs.events import Event
 from shadowgraph.runs.run import FIELDS, Run, run_from_row
 from shadowgraph.runs.states import Status
+from shadowgraph.versioning.repository import ids_of_versions
 
 _RUN_COLUMNS = tuple(runs.c[name] for name in FIELDS)
 
@@ -47,6 +48,8 @@ class RunQuery:
     subject: str | None = None
     parent_run_id: str | None = None
     thread_id: str | None = None
+    version: Sequence[str] = ()
+    """Ids, or labels such as v3."""
     cursor: Cursor | None = None
     limit: int = 100
 
@@ -190,6 +193,8 @@ def _conditions(query: RunQuery, dialect: DialectName) -> list[ColumnElement[boo
         conditions.append(runs.c.parent_run_id == query.parent_run_id)
     if query.thread_id is not None:
         conditions.append(runs.c.thread_id == query.thread_id)
+    if query.version:
+        conditions.append(runs.c.version_id.in_(ids_of_versions(query.version)))
     conditions += [json_text(runs.c.metadata, key, dialect) == value for key, value in query.metadata.items()]
     if query.text:
         conditions.append(runs.c.id.in_(select(run_texts.c.run_id).where(matches_text(query.text, dialect))))

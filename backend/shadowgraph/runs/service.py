@@ -32,6 +32,10 @@ from shadowgraph.runs.states import ENDED, Status
 from shadowgraph.runs.texts import REQUEST_PART, store_text
 from shadowgraph.runs.threads import OnBusy, require_free_thread
 from shadowgraph.runs.transitions import change_state
+from shadowgraph.versioning.pinning import hold_active
+from shadowgraph.versioning.release import require_runnable
+from shadowgraph.versioning.repository import Version
+from shadowgraph.versioning.service import require_version
 
 PREVIEW_CHARACTERS = 200
 LOCAL_OWNER = "local"
@@ -68,6 +72,8 @@ class RunSpec:
     server_budget_usd: Decimal | None = None
     is_budgeted: bool = True
     """False: costs are not tracked, so the run gets no budget that it did not ask for."""
+    version: str | None = None
+    """Label, id or digest; None: whichever is active at its first claim."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
     idempotency: IdempotencyKey | None = None
@@ -85,7 +91,8 @@ class Accepted:
 async def create_run(connection: AsyncConnection, dialect: DialectName, spec: RunSpec, *, clock: Clock) -> Accepted:
     """Stores the run QUEUED, its first event and the outbox row.
 
-    Errors: `UnknownWorkflow`, `InvalidInput`, `ThreadBusy`, `IdempotencyKeyReused`, `IdempotencyInProgress`.
+    Errors: `UnknownWorkflow`, `InvalidInput`, `ThreadBusy`, `IdempotencyKeyReused`, `IdempotencyInProgress`; `VersionNotFound`,
+    `VersionRevoked`, `VersionPurged`.
     """
     run_id = new_run_id()
     if spec.idempotency:
@@ -93,9 +100,10 @@ async def create_run(connection: AsyncConnection, dialect: DialectName, spec: Ru
         if earlier is not None:
             return Accepted(await require_run(connection, earlier), replayed=True)
     spec = await _for_workflow(connection, spec)
+    version = None if spec.version is None else await _require_version(connection, spec.workflow, spec.version)
     if spec.thread_id:
         await require_free_thread(connection, dialect, spec.thread_id, on_busy=spec.on_busy)
-    run = await _insert_run(connection, dialect, run_id, spec, clock=clock)
+    run = await _insert_run(connection, dialect, run_id, spec, version, clock=clock)
     return Accepted(run, replayed=False, budget_usd=spec.budget_usd)
 
 
@@ -128,8 +136,22 @@ def _budget_of(spec: RunSpec, default_nano_usd: int | None) -> Decimal | None:
     return spec.server_budget_usd if default_nano_usd is None else to_usd(default_nano_usd)
 
 
+async def _require_version(connection: AsyncConnection, workflow: str, name: str) -> Version:
+    """One that a run may be pinned to, and that stays so until this transaction ends."""
+    await hold_active(connection, workflow)
+    version = await require_version(connection, name, workflow=workflow)
+    require_runnable(version.target)
+    return version
+
+
 async def _insert_run(
-    connection: AsyncConnection, dialect: DialectName, run_id: RunId, spec: RunSpec, *, clock: Clock
+    connection: AsyncConnection,
+    dialect: DialectName,
+    run_id: RunId,
+    spec: RunSpec,
+    version: Version | None,
+    *,
+    clock: Clock,
 ) -> Run:
     now = clock.now()
     payload = json_payload(spec.input)
@@ -144,6 +166,8 @@ async def _insert_run(
         "input_preview": request[:PREVIEW_CHARACTERS],
         "thread_id": spec.thread_id or run_id,
         "checkpoint_thread": run_id,
+        "version_id": version.id if version else None,
+        "snapshot_digest": version.snapshot_digest if version else None,
         "priority": spec.priority,
         "timeout_ms": None if spec.timeout_seconds is None else int(spec.timeout_seconds * 1000),
         "event_seq": 1,

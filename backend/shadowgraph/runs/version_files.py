@@ -9,10 +9,11 @@ from shadowgraph.core.clock import Clock
 from shadowgraph.db.dialect import DialectName
 from shadowgraph.db.engine import Database
 from shadowgraph.runs.amounts import Amount, Removed
-from shadowgraph.runs.inflight import count_pinned
+from shadowgraph.runs.inflight import count_pinned, find_driven
 from shadowgraph.versioning import repository
 from shadowgraph.versioning.aging import GRACE, RECENT, find_purgeable
 from shadowgraph.versioning.store import BlobFiles
+from shadowgraph.versioning.trees import Trees
 
 VERSION_FILES = "files of old versions"
 
@@ -33,6 +34,17 @@ async def sweep_copies(database: Database, files: BlobFiles, *, clock: Clock) ->
     for path in found:
         if path.name not in known:
             await asyncio.to_thread(path.unlink, missing_ok=True)
+    return {}
+
+
+async def sweep_trees(database: Database, trees: Trees, *, clock: Clock) -> Removed:
+    """Deletes the trees of this host that no run has begun or gone on with for a while. Whoever needs one again writes it again."""
+    old = await asyncio.to_thread(trees.find_older, clock.now() - GRACE)
+    async with database.read() as connection:
+        in_use = await find_driven(connection)
+    for tree in old:
+        if tree.name not in in_use:
+            await asyncio.to_thread(trees.remove, tree)
     return {}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, Protocol
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +30,8 @@ class WorkerInfo:
     slots: int
     started_at: datetime
     presence: int | None
+    codes: Sequence[str] | None = None
+    """That it has loaded (`digests.code_digest_of`); None: it pins no run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ async def register_worker(connection: AsyncConnection, info: WorkerInfo) -> None
         "pid": info.pid,
         "build": info.build,
         "pools": list(info.pools),
+        "codes": None if info.codes is None else list(info.codes),
         "slots": info.slots,
         "started_at": info.started_at,
         "seen_at": now_ms(),
@@ -65,24 +69,53 @@ async def forget_worker(connection: AsyncConnection, worker_id: WorkerId) -> Non
     await connection.execute(delete(workers).where(workers.c.id == worker_id, ~owns_a_run))
 
 
+async def forget_all_workers(connection: AsyncConnection) -> None:
+    """Right only where none can live: for the process that has just locked its SQLite database."""
+    await connection.execute(delete(workers))
+
+
+class Register(Protocol):
+    async def __call__(
+        self, connection: AsyncConnection, dialect: DialectName, info: WorkflowInfo, *, at: datetime
+    ) -> None: ...
+
+
 async def register_workflow(
     connection: AsyncConnection, dialect: DialectName, info: WorkflowInfo, *, at: datetime
 ) -> None:
-    """The last worker that loaded a workflow says what it is."""
-    statement = insert(workflows, dialect).values(
-        name=info.name,
-        project=info.project,
-        code_digest=info.code_digest,
-        input_schema=dict(info.input_schema),
-        output_schema=dict(info.output_schema),
-        graph=dict(info.graph),
-        description=info.description,
-        timeout_s=info.timeout_s,
-        default_budget_nano_usd=None if info.default_budget_usd is None else to_nano(info.default_budget_usd),
-        seen_at=at,
-    )
+    """The last worker that loaded a workflow from its project's folder says what it is."""
+    statement = insert(workflows, dialect).values(_row(info, at=at))
     changed = {column.name: statement.excluded[column.name] for column in workflows.c if column.name != "name"}
     await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=changed))
+
+
+async def register_unknown_workflow(
+    connection: AsyncConnection, dialect: DialectName, info: WorkflowInfo, *, at: datetime
+) -> None:
+    """For a worker that has the code of a version: only where nobody has said yet what the workflow is."""
+    await connection.execute(insert(workflows, dialect).values(_row(info, at=at)).on_conflict_do_nothing())
+
+
+def _row(info: WorkflowInfo, *, at: datetime) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "project": info.project,
+        "code_digest": info.code_digest,
+        "input_schema": dict(info.input_schema),
+        "output_schema": dict(info.output_schema),
+        "graph": dict(info.graph),
+        "description": info.description,
+        "timeout_s": info.timeout_s,
+        "default_budget_nano_usd": None if info.default_budget_usd is None else to_nano(info.default_budget_usd),
+        "seen_at": at,
+    }
+
+
+async def list_codes(connection: AsyncConnection, *, within_seconds: float) -> set[str]:
+    """That workers have loaded which were heard of lately."""
+    heard_of = workers.c.seen_at >= now_ms() - int(within_seconds * 1000)
+    rows = await connection.scalars(select(workers.c.codes).where(heard_of, workers.c.codes.is_not(None)))
+    return {code for codes in rows for code in codes}
 
 
 async def count_serving(connection: AsyncConnection, *, within_seconds: float) -> Counter[str]:

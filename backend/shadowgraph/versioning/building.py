@@ -24,6 +24,8 @@ class Description:
     environment: Collection[str] = ()
     requires_python: str | None = None
     requirements: Collection[str] = ()
+    package: str | None = None
+    """Dotted name by which the project's folder is imported as a package."""
 
 
 def build_snapshot(description: Description, files: Mapping[str, bytes]) -> Snapshot:
@@ -42,6 +44,7 @@ def build_snapshot(description: Description, files: Mapping[str, bytes]) -> Snap
         runtime=Runtime(APP_PROTOCOL, description.requires_python, tuple(sorted(set(description.requirements)))),
         environment=tuple(sorted(set(description.environment))),
         uses=description.uses,
+        package=description.package,
     )
     return seal(draft, with_parameters({**files, GRAPHS_FILE: description.graph_file.render()}, agents))
 

@@ -43,6 +43,11 @@ def facet_parts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def code_digest_of(facets: Mapping[str, str]) -> str:
+    """Which workers may run a snapshot: those that have its code, and the packages that it names."""
+    return digest({name: facets[name] for name in ("code", "dependencies")})
+
+
 def node_parts(manifest: Manifest) -> dict[str, dict[Part, Any]]:
     """What each node's digest is made of. What no node is known to use may be used by any."""
     code = {path: file.digest for path, file in manifest.files.items() if _kind(manifest, path) == "code"}

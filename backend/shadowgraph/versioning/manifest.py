@@ -132,6 +132,8 @@ class Manifest:
     """Digest of each node, of all that it uses."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """Digest of each kind of change."""
+    package: str | None = None
+    """Dotted name by which the project's own folder is imported as a package; None: it is none."""
     format: str = FORMAT
 
     @property
@@ -148,7 +150,10 @@ class Manifest:
         return frozenset(path for uses in self.uses.values() for path in uses.files or ())
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        if self.package is None:
+            del values["package"]
+        return values
 
 
 _ADAPTER = TypeAdapter(Manifest)

@@ -186,6 +186,11 @@ def _require_usable(pointer: Pointer, target: Target) -> None:
         raise AlreadyActive(
             f"{target.label} is active already", revision=pointer.revision, active_version=pointer.active
         )
+    require_runnable(target)
+
+
+def require_runnable(target: Target) -> None:
+    """Errors: `VersionRevoked`, `VersionPurged`."""
     if target.marks.revoked:
         raise VersionRevoked(
             f"{target.label} was revoked", hint="a revoked version never runs again", version=target.id

@@ -1,11 +1,11 @@
-"""Snapshots, versions and releases in the database. Nothing else queries these tables."""
+"""Snapshots, versions and releases in the database. Nothing else queries these tables, but for claims (`pinning.py`)."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, or_, select, text, update
+from sqlalchemy import RowMapping, Select, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shadowgraph.core.errors import NotFound
@@ -18,6 +18,7 @@ from shadowgraph.models.snapshots import snapshots
 from shadowgraph.models.versions import versions
 from shadowgraph.versioning.aging import Aged
 from shadowgraph.versioning.chain import ReleaseEvent
+from shadowgraph.versioning.digests import code_digest_of
 from shadowgraph.versioning.manifest import Manifest, load
 from shadowgraph.versioning.release import Change, Marks, Pointer, Target
 
@@ -142,6 +143,7 @@ async def store_snapshot(
         "workflow": manifest.workflow,
         "manifest": manifest.to_json(),
         "facets": dict(manifest.facets),
+        "code_digest": code_digest_of(manifest.facets),
         "nodes": dict(manifest.nodes),
         "size": manifest.size_bytes,
         "provenance": dict(provenance),
@@ -150,7 +152,9 @@ async def store_snapshot(
     }
     statement = insert(snapshots, dialect).values(row)
     await connection.execute(
-        statement.on_conflict_do_update(index_elements=["digest"], set_={"purged_at": None, "registered_at": at})
+        statement.on_conflict_do_update(
+            index_elements=["digest"], set_={"purged_at": None, "registered_at": at, "code_digest": row["code_digest"]}
+        )
     )
 
 
@@ -230,6 +234,38 @@ async def load_versions(connection: AsyncConnection, ids: Iterable[str]) -> dict
     statement = _VERSIONS.where(versions.c.id.in_(sorted(set(ids))))
     found = [Version(**row) for row in (await connection.execute(statement)).mappings()]
     return {version.id: version for version in found}
+
+
+async def find_revocation(connection: AsyncConnection, version_id: str) -> str | None:
+    """Which version it is and why it was revoked, for people; None: it was not."""
+    c = versions.c
+    statement = select(c.seq, c.revoke_reason).where(c.id == version_id, c.revoked_at.is_not(None))
+    row = (await connection.execute(statement)).first()
+    return f"{label_of(row.seq)} was revoked: {row.revoke_reason}" if row else None
+
+
+async def load_labels(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
+    rows = await connection.execute(select(versions.c.id, versions.c.seq).where(versions.c.id.in_(sorted(set(ids)))))
+    return {row.id: label_of(row.seq) for row in rows}
+
+
+async def find_active(connection: AsyncConnection, workflow: str) -> Version | None:
+    release = await find_release(connection, workflow)
+    if release is None:
+        return None
+    return (await load_versions(connection, [release.pointer.active]))[release.pointer.active]
+
+
+async def load_active_labels(connection: AsyncConnection) -> dict[str, str]:
+    """By workflow."""
+    of_active = select(releases.c.workflow, versions.c.seq).join(versions, versions.c.id == releases.c.active_version)
+    return {row.workflow: label_of(row.seq) for row in await connection.execute(of_active)}
+
+
+def ids_of_versions(names: Collection[str]) -> Select[tuple[str]]:
+    """`names`: ids, or labels, which may stand for versions of several workflows."""
+    seqs = [seq for name in names if (seq := _seq_of(name))]
+    return select(versions.c.id).where(or_(versions.c.id.in_(names), versions.c.seq.in_(seqs)))
 
 
 async def list_workflows(connection: AsyncConnection) -> list[str]:

@@ -16,12 +16,15 @@ from shadowgraph.queue.inprocess import InProcessBroadcast
 from shadowgraph.queue.link import ChildLine, Frame, LineWakeups
 from shadowgraph.queue.port import JobQueue, Wakeups
 from shadowgraph.wiring import projects
+from shadowgraph.wiring.code import Code, require_same_packages
 from shadowgraph.wiring.common import Base, Transport, build_transport, open_base, open_rows
 from shadowgraph.wiring.orders import Order, settings_received
 from shadowgraph.wiring.plan import BUILT_IN_PROJECT
 from shadowgraph.wiring.stopping import until_stopped
-from shadowgraph.wiring.worker import worker_half
+from shadowgraph.wiring.versions import deploy_and_promote, register_first_versions
+from shadowgraph.wiring.worker import code_worker_half, worker_half
 from shadowgraph.worker.forkserver import Order as Facts
+from shadowgraph.worker.worker import Worker
 
 REFUSED = 3
 """Exit code of a process that has said why it cannot work."""
@@ -70,13 +73,24 @@ def words_of(error: ShadowgraphError) -> str:
 
 
 async def _work(order: Order, settings: Settings, line: ChildLine) -> None:
-    directories = [order.project or BUILT_IN_PROJECT]
-    async with (
-        _open(settings, line) as base,
-        worker_half(base, directories, drain_seconds=order.drain_seconds, worker_id=order.worker_id) as worker,
-    ):
+    async with _open(settings, line) as base, _half(order, base) as worker:
         line.tell(Frame(ready=worker.describe()))
         await until_stopped()
+
+
+@asynccontextmanager
+async def _half(order: Order, base: Base) -> AsyncIterator[Worker]:
+    project, drain = order.project or BUILT_IN_PROJECT, order.drain_seconds
+    if order.snapshot is None:
+        register = deploy_and_promote if order.dev else register_first_versions
+        own = worker_half(base, [project], drain_seconds=drain, worker_id=order.worker_id, register=register)
+        async with own as worker:
+            yield worker
+        return
+    code = Code(order.snapshot, project)
+    await require_same_packages(base, code)
+    async with code_worker_half(base, code, drain_seconds=drain, worker_id=order.worker_id) as worker:
+        yield worker
 
 
 @asynccontextmanager

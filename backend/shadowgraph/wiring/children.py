@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ SILENCE_PER_LEASE = 0.75
 """A process that gives no sign of life for so much of a lease is killed. Its last heartbeat is at most a sixth older: its runs are still its own
 then, so that they can say why they were taken."""
 PULSES_PER_SILENCE = 10
+SAVED_SECONDS = 0.5
+"""How often the files of a project in development are looked at."""
 RELEASE_SECONDS = 10.0
 """How long a dead worker's runs are tried to be freed at once; the sweeper does it later."""
 
@@ -117,25 +119,60 @@ async def children_at_work(
     base: Base, plan: WorkPlan, nursery: Nursery, *, drain_seconds: float | None = None, audience: Audience = STDERR
 ) -> AsyncIterator[Children]:
     """Worker processes for all places of the plan, while the block is open."""
-    family = _Family(base)
-    silence = base.settings.lease_seconds * SILENCE_PER_LEASE
+    rules = rules_for(base.settings, drain_seconds=drain_seconds, memory_bytes=plan.memory_bytes)
+    specs = [_spec(place, plan, base.settings, rules, nursery) for place in plan.places]
+    async with AsyncExitStack() as stack:
+        children = await stack.enter_async_context(family_of(base, specs, rules, audience))
+        if plan.dev:
+            await stack.enter_async_context(background(_restart_on_change(children, plan)))
+        yield children
+
+
+async def _restart_on_change(children: Children, plan: WorkPlan) -> None:
+    """Until cancelled: the worker processes of a project whose files were saved begin anew, and load what it has now."""
+    projects = {place.project for place in plan.places if place.project != BUILT_IN_PROJECT}
+    seen = {project: await asyncio.to_thread(fingerprint, project) for project in projects}
+    while True:
+        await asyncio.sleep(SAVED_SECONDS)
+        for project in projects:
+            found = await asyncio.to_thread(fingerprint, project)
+            if found != seen[project]:
+                seen[project] = found
+                for place in plan.places:
+                    if place.project == project:
+                        children.restart(place.name)
+
+
+def rules_for(settings: Settings, *, drain_seconds: float | None, memory_bytes: int | None = None) -> Rules:
+    silence = settings.lease_seconds * SILENCE_PER_LEASE
     drain = DRAIN_SECONDS if drain_seconds is None else drain_seconds
-    rules = Rules(silence, drain, base.settings.blocked_seconds, plan.memory_bytes)
-    specs = [_spec(place, base.settings, rules, nursery) for place in plan.places]
+    return Rules(silence, drain, settings.blocked_seconds, memory_bytes)
+
+
+@asynccontextmanager
+async def family_of(
+    base: Base, specs: Sequence[ChildSpec], rules: Rules, audience: Audience
+) -> AsyncIterator[Children]:
+    family = _Family(base)
     observers = Observers(family.hear, family.release, audience.on_words, audience.on_begin)
     children = Children(specs, rules, observers, clock=base.clock)
     async with background(*family.errands(children.tell)), children.running():
         yield children
 
 
-def _spec(place: Place, settings: Settings, rules: Rules, nursery: Nursery) -> ChildSpec:
+def _spec(place: Place, plan: WorkPlan, settings: Settings, rules: Rules, nursery: Nursery) -> ChildSpec:
+    is_dev = plan.dev and place.project != BUILT_IN_PROJECT
     return ChildSpec(
         name=place.name,
         project=name_of(place.project),
-        order=order_for(place, settings, rules, pulse_seconds=rules.silence_seconds / PULSES_PER_SILENCE),
+        order={**order_for(place, settings, rules, pulse_seconds=pulse_seconds(rules)), "dev": is_dev},
         server=lambda: nursery.server_for(place.project),
         fingerprint=lambda: fingerprint(place.project),
     )
+
+
+def pulse_seconds(rules: Rules) -> float:
+    return rules.silence_seconds / PULSES_PER_SILENCE
 
 
 def fingerprint(project: Path) -> tuple[Any, ...]:

@@ -23,8 +23,9 @@ from shadowgraph.runs.housekeeping import Housekeeper
 from shadowgraph.runs.relay import Relay
 from shadowgraph.runs.retention import Ages
 from shadowgraph.runs.sweeper import Sweeper, SweepSettings
-from shadowgraph.runs.version_files import sweep_copies
+from shadowgraph.runs.version_files import sweep_copies, sweep_trees
 from shadowgraph.versioning.store import BlobFiles
+from shadowgraph.versioning.trees import Trees
 from shadowgraph.wiring.recovery import tell_recovery
 
 SPARE_CONNECTIONS = 4
@@ -61,9 +62,12 @@ async def open_base(settings: Settings, transport: Transport | None = None) -> A
     """Opens the connections and runs relay, sweeper and housekeeper while the block is open. `transport`: instead of what the settings say."""
     async with open_rows(settings, transport or build_transport(settings)) as base:
         sweeper = Sweeper(base.database, _sweep_settings(settings), clock=base.clock)
-        sweep = partial(sweep_copies, base.database, BlobFiles(settings.snapshots), clock=base.clock)
+        sweeps = [
+            partial(sweep_copies, base.database, BlobFiles(settings.snapshots), clock=base.clock),
+            partial(sweep_trees, base.database, Trees(settings.snapshots), clock=base.clock),
+        ]
         ages = Ages.of_days(settings.checkpoint_days)
-        housekeeper = Housekeeper(base.database, STORE, ages, clock=base.clock, more=[sweep])
+        housekeeper = Housekeeper(base.database, STORE, ages, clock=base.clock, more=sweeps)
         await outlast_outage(sweeper.settle_timeline)
         await tell_recovery(base.database, settings)
         async with background(base.relay.run(), sweeper.run(), housekeeper.run()):

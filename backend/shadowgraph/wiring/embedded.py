@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from shadowgraph.core.errors import Unavailable
 from shadowgraph.core.settings import Settings
 from shadowgraph.db.dialect import plain_url
 from shadowgraph.db.migrate import migrate
-from shadowgraph.engine.loading.errors import BadProject
 from shadowgraph.runs.takeover import take_orphans
+from shadowgraph.runs.workers import forget_all_workers
 from shadowgraph.wiring.api import http_server
+from shadowgraph.wiring.beginning import HERE, Beginning
 from shadowgraph.wiring.children import STDERR, Audience, Nursery, children_at_work, open_nursery, pass_on
+from shadowgraph.wiring.code_workers import code_workers_at_work
 from shadowgraph.wiring.common import Base, build_family_transport, build_transport, open_base, together
 from shadowgraph.wiring.plan import WorkOptions, WorkPlan, name_of, plan_work
 from shadowgraph.wiring.stopping import until_stopped
@@ -58,38 +60,12 @@ async def embedded_stack(
     """
     private = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
     plan = plan_work(options, slots=settings.worker_slots)
-    beginning = _Beginning(name_of(place.project) for place in plan.places)
+    beginning = Beginning([], [name_of(place.project) for place in plan.places])
     stack = _stack(private, plan, drain_seconds=LEAVE_SECONDS, audience=Audience(on_words, beginning.note))
     async with stack as (url, worker), _only_while(worker):
-        await beginning.wait_for_all()
+        await beginning.wait()
+        beginning.require_all()
         yield url
-
-
-class _Beginning:
-    """Of projects in worker processes."""
-
-    def __init__(self, projects: Iterable[str]) -> None:
-        self._missing = set(projects)
-        self._refused: str | None = None
-        self._is_settled = asyncio.Event()
-        self._settle()
-
-    def note(self, project: str, trouble: str | None) -> None:
-        if trouble is None:
-            self._missing.discard(project)
-        else:
-            self._refused = trouble
-        self._settle()
-
-    async def wait_for_all(self) -> None:
-        """Errors: `BadProject`, in the words of the first one that cannot begin."""
-        await self._is_settled.wait()
-        if self._refused is not None:
-            raise BadProject(self._refused)
-
-    def _settle(self) -> None:
-        if self._refused is not None or not self._missing:
-            self._is_settled.set()
 
 
 @asynccontextmanager
@@ -133,7 +109,8 @@ async def _stack(
         if settings.is_embedded:
             stack.enter_context(hold_database(settings))
         await asyncio.to_thread(migrate, settings.effective_database_url)
-        transport = build_family_transport(settings) if nursery else build_transport(settings)
+        has_family = nursery is not None or settings.versioning_enabled
+        transport = build_family_transport(settings) if has_family else build_transport(settings)
         base = await stack.enter_async_context(open_base(settings, transport))
         if settings.is_embedded:
             await _recover(base)
@@ -167,6 +144,7 @@ async def _recover(base: Base) -> None:
     """Holding the lock proves that nobody runs what is RUNNING."""
     async with base.database.write() as connection:
         taken = await take_orphans(connection, clock=base.clock)
+        await forget_all_workers(connection)
     if taken:
         log.warning("%s runs were cut off when the last process ended; they go on now", len(taken))
 
@@ -178,11 +156,12 @@ class _Work:
         self, base: Base, plan: WorkPlan, nursery: Nursery | None, drain_seconds: float | None, audience: Audience
     ) -> None:
         self.stop = asyncio.Event()
+        self._beginning = Beginning([HERE] if plan.here else [], [name_of(place.project) for place in plan.places])
         self._base = base
         self._plan = plan
         self._nursery = nursery
         self._drain_seconds = drain_seconds
-        self._audience = audience
+        self._audience = self._beginning.overhear(audience)
 
     async def until_stopped(self) -> None:
         """The graph library takes two seconds to import: in a thread, so that the API answers meanwhile."""
@@ -191,12 +170,14 @@ class _Work:
         works = [self._work_here()] if self._plan.here else []
         if self._nursery:
             works.append(self._work_in_processes(self._nursery))
+        works.append(self._work_for_versions())
         await together(*works)
 
     async def _work_here(self) -> None:
         worker_half = await asyncio.to_thread(_import_worker_half)
         async with worker_half(self._base, self._plan.here, drain_seconds=self._drain_seconds):
             log.info("the worker is ready")
+            self._beginning.note(HERE, None)
             await self.stop.wait()
 
     async def _work_in_processes(self, nursery: Nursery) -> None:
@@ -204,6 +185,11 @@ class _Work:
             self._base, self._plan, nursery, drain_seconds=self._drain_seconds, audience=self._audience
         )
         async with children:
+            await self.stop.wait()
+
+    async def _work_for_versions(self) -> None:
+        own = self._beginning.wait
+        async with code_workers_at_work(self._base, self._plan, after=own, drain_seconds=self._drain_seconds):
             await self.stop.wait()
 
 

@@ -22,6 +22,10 @@ class Order(BaseModel):
     """None: the built-in one."""
     folder: Path
     """To work in: a project's own, so that it finds its files."""
+    snapshot: str | None = None
+    """Digest: the code of that version is served instead of what the project's folder has."""
+    dev: bool = False
+    """True: what the folder has becomes the active version."""
     slots: int
     settings: dict[str, Any]
     """Those of the parent, so that both work on the same database."""

@@ -23,7 +23,7 @@ class Isolation(StrEnum):
 
 
 class NoWorkerProcesses(Invalid):
-    """A limit on worker processes where there are none."""
+    """Something that concerns worker processes where there are none."""
 
     code = "no_worker_processes"
 
@@ -40,6 +40,8 @@ class WorkOptions:
     memory_mb: int | None = None
     """Of one worker process with all that it has started."""
     serves_built_in: bool = True
+    dev: bool = False
+    """Named projects are deployed and promoted as their folders are: when they are loaded, and whenever a file of theirs is saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class WorkPlan:
     """Served in this process; empty: it drives no run itself."""
     places: Sequence[Place] = ()
     memory_bytes: int | None = None
+    dev: bool = False
 
 
 def plan_work(options: WorkOptions, *, slots: int) -> WorkPlan:
@@ -80,10 +83,16 @@ def plan_work(options: WorkOptions, *, slots: int) -> WorkPlan:
             "a limit of memory is for worker processes, and there are none",
             hint="add --workers 1 or --isolation process",
         )
+    if options.dev and not any(project in apart for project in projects):
+        raise NoWorkerProcesses(
+            "--dev is for projects in worker processes, and there are none",
+            hint="name one with --project DIR, or start it in a folder with langgraph.json",
+        )
     return WorkPlan(
         here,
         [place for project in apart for place in _places(project, options, slots=slots)],
         options.memory_mb * (1 << 20) if options.memory_mb is not None else None,
+        options.dev,
     )
 
 

@@ -81,7 +81,8 @@ class Observers:
 class Child:
     """One process of a place."""
 
-    def __init__(self, worker_id: WorkerId, forked: Forked, line: ParentLine) -> None:
+    def __init__(self, place: str, worker_id: WorkerId, forked: Forked, line: ParentLine) -> None:
+        self.place = place
         self.worker_id = worker_id
         self.process = forked
         self.line = line
@@ -115,6 +116,10 @@ class Children:
         self._observers = observers
         self._clock = clock
         self._living: set[Child] = set()
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        """By the name of their place."""
+        self._retired: set[str] = set()
+        self._restarting: set[str] = set()
         self._stopping = asyncio.Event()
         self._told: dict[str, str] = {}
         """What was said last about each project that cannot work."""
@@ -123,14 +128,54 @@ class Children:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Children"]:
         """Works while the block is open; then all of them drain, and what is left is killed."""
-        keepers = [asyncio.create_task(self._keep(spec), name=f"keeper of {spec.name}") for spec in self._specs]
+        for spec in self._specs:
+            self.add(spec)
         watch = asyncio.create_task(self._watch(), name="watch over worker processes")
         try:
             yield self
         finally:
-            await self._stop(keepers)
+            await self._stop(list(self._keepers.values()))
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Those that are kept, also while they have no process just now, or their last one drains."""
+        return frozenset(self._keepers)
+
+    def worker_ids(self, place: str) -> list[WorkerId]:
+        """Of its processes that live."""
+        return [child.worker_id for child in self._living if child.place == place]
+
+    def add(self, spec: ChildSpec) -> None:
+        """A place more, from now on."""
+        keeper = asyncio.create_task(self._keep(spec), name=f"keeper of {spec.name}")
+        self._keepers[spec.name] = keeper
+        keeper.add_done_callback(lambda _: self._forget(spec.name))
+
+    def retire(self, place: str) -> None:
+        """Its process drains, and no other one takes its place."""
+        if place not in self._retired:
+            self._retired.add(place)
+            self._ask_to_drain(place)
+
+    def restart(self, place: str) -> None:
+        """Its process drains, and another one takes its place. One that has none just now begins anew by itself."""
+        if any(child.place == place for child in self._living):
+            self._restarting.add(place)
+            self._ask_to_drain(place)
+
+    def _ask_to_drain(self, place: str) -> None:
+        for child in self._living:
+            if child.place == place:
+                child.process.signal(signal.SIGTERM)
+
+    def _forget(self, place: str) -> None:
+        self._keepers.pop(place, None)
+        self._retired.discard(place)
+
+    def _is_over(self, spec: ChildSpec) -> bool:
+        return self._stopping.is_set() or spec.name in self._retired
 
     def tell(self, frame: Frame) -> None:
         """To all of them; whom it concerns decides each for itself."""
@@ -150,7 +195,7 @@ class Children:
 
     async def _keep(self, spec: ChildSpec) -> None:
         troubles = 0
-        while not self._stopping.is_set():
+        while not self._is_over(spec):
             began, before = self._clock.monotonic(), spec.fingerprint()
             try:
                 child, code = await self._run_one(spec)
@@ -162,11 +207,14 @@ class Children:
                 log.exception("worker process %s could not be looked after", spec.name)
                 await self._pause(pause_before_next(troubles := troubles + 1))
                 continue
-            if self._stopping.is_set() and code == 0:
+            if self._is_over(spec) and code == 0:
                 return
+            if spec.name in self._restarting and code == 0:
+                self._restarting.discard(spec.name)
+                continue
             cause = child.killed_because or describe_exit(code)
             await self._observers.on_lost(child.worker_id, cause)
-            if self._stopping.is_set():
+            if self._is_over(spec):
                 return
             if not child.is_ready:
                 self._tell_trouble(spec, child.refusal or f"it ended before it could work: {cause}")
@@ -191,11 +239,11 @@ class Children:
         finally:
             theirs.close()
             os.close(written)
-        child = Child(worker_id, forked, await ParentLine.open(ours))
+        child = Child(spec.name, worker_id, forked, await ParentLine.open(ours))
         words = asyncio.create_task(self._pass_on(spec, output))
         frames = asyncio.create_task(self._hear(spec, child))
         self._living.add(child)
-        if self._stopping.is_set():
+        if self._is_over(spec):
             forked.signal(signal.SIGTERM)
         try:
             code = await forked.wait()
@@ -243,7 +291,7 @@ class Children:
 
     async def _wait_for_change(self, spec: ChildSpec, before: object) -> None:
         deadline = self._clock.monotonic() + RETRY_SECONDS
-        while not self._stopping.is_set() and self._clock.monotonic() < deadline:
+        while not self._is_over(spec) and self._clock.monotonic() < deadline:
             if await asyncio.to_thread(spec.fingerprint) != before:
                 return
             await self._pause(LOOK_SECONDS)
@@ -274,6 +322,8 @@ class Children:
 
     async def _stop(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         self.ask_to_stop()
+        if not keepers:
+            return
         patience = self._rules.drain_seconds + HAND_BACK_SECONDS + EXIT_SECONDS
         _, late = await asyncio.wait(keepers, timeout=patience)
         if late:

@@ -20,8 +20,15 @@ from shadowgraph.engine.projects import Project
 from shadowgraph.engine.session import DriverParts
 from shadowgraph.queue.message import JobMessage
 from shadowgraph.queue.port import JobQueue
-from shadowgraph.runs.claims import Claimant, Held, claim_run, seconds_left
-from shadowgraph.runs.workers import WorkerInfo, WorkflowInfo, forget_worker, register_worker, register_workflow
+from shadowgraph.runs.claims import Claimant, Held, ReleaseMoved, claim_run, seconds_left
+from shadowgraph.runs.workers import (
+    Register,
+    WorkerInfo,
+    WorkflowInfo,
+    forget_worker,
+    register_worker,
+    register_workflow,
+)
 from shadowgraph.worker.draining import DRAIN_SECONDS, HAND_BACK_SECONDS
 from shadowgraph.worker.heartbeat import Heartbeat, Leases
 from shadowgraph.worker.presence import Presence
@@ -53,21 +60,25 @@ class Worker:
         settings: WorkerSettings,
         *,
         worker_id: WorkerId | None = None,
+        codes: Mapping[str, str] | None = None,
+        register: Register = register_workflow,
     ) -> None:
-        """`worker_id`: where somebody else has to know it."""
+        """`worker_id`: where somebody else has to know it. `codes`: as those of `Claimant`. `register`: says what a workflow is."""
         self.id: WorkerId = worker_id or new_worker_id()
         self._parts = parts
         self._database = parts.database
         self._queue = queue
         self._settings = settings
         self._driver = Driver(parts)
+        self._register_workflow = register
         self._projects: Mapping[str, Project] = {name: project for project in projects for name in project.workflows}
         self._claimant = Claimant(
             self.id,
             {name: project.code_digest for name, project in self._projects.items()},
             int(settings.lease_seconds * 1000),
+            codes,
         )
-        self._pools = frozenset(project.name for project in projects)
+        self._pools = frozenset([*(project.name for project in projects), *(codes or {}).values()])
         self._has_work = asyncio.Event()
         self._is_stopping = False
         self._claiming: set[asyncio.Task[bool]] = set()
@@ -113,6 +124,7 @@ class Worker:
             pid=os.getpid(),
             build=self._settings.build,
             pools=sorted(self._projects),
+            codes=None if self._claimant.codes is None else sorted(self._claimant.codes.values()),
             slots=self._settings.slots,
             started_at=now,
             presence=presence,
@@ -120,7 +132,7 @@ class Worker:
         async with self._database.write() as connection:
             await register_worker(connection, info)
             for described in self._workflow_infos():
-                await register_workflow(connection, self._database.dialect, described, at=now)
+                await self._register_workflow(connection, self._database.dialect, described, at=now)
 
     def _workflow_infos(self) -> list[WorkflowInfo]:
         return [
@@ -191,6 +203,9 @@ class Worker:
         try:
             async with self._database.write() as connection:
                 run = await claim_run(connection, self._claimant, clock=self._parts.clock, run_id=run_id)
+        except ReleaseMoved as error:
+            log.info("a run is left to others: %s", error.message)
+            run = None
         except BaseException:
             self._slots.give_back()
             raise

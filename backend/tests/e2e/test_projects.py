@@ -126,7 +126,7 @@ def write_release(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("staged", ["distributed"], indirect=True)
-async def test_a_run_goes_on_in_the_next_release_that_lies_in_another_folder(
+async def test_a_run_ends_on_its_code_under_the_next_release_that_lies_in_another_folder(
     staged: tuple[Kind, Stage], tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -146,7 +146,7 @@ async def test_a_run_goes_on_in_the_next_release_that_lies_in_another_folder(
         run = await wait_for_status(client, run_id)
         listed = (await client.get("/workflows")).json()
 
-    assert (run["status"], run["result"]["output"]["said"]) == ("COMPLETED", "42: Ticket to Lisbon")
+    assert (run["status"], run["result"]["output"]["said"]) == ("COMPLETED", "41: Ticket to Lisbon")
     assert {item["project"] for item in listed["items"] if item["name"] == "trip"} == {"trips"}
     assert listed["broken_projects"] == []
 

@@ -162,6 +162,7 @@ def stage(zygote: Zygote, folder: Path, **settings: str) -> Iterator[Stage]:
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        "PYTHONPATH": str(BACKEND),  # for interpreters that they start
         "SHADOWGRAPH_HOME": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         **settings,

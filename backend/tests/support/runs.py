@@ -44,20 +44,28 @@ async def start_run(
 
 
 async def claim(
-    database: Database, *workflows: str, worker_id: WorkerId | None = None, lease_ms: int = LEASE_MS
+    database: Database,
+    *workflows: str,
+    worker_id: WorkerId | None = None,
+    lease_ms: int = LEASE_MS,
+    codes: Mapping[str, str] | None = None,
 ) -> Run:
-    """The next due run; fails the test when there is none."""
-    found = await try_claim(database, *workflows, worker_id=worker_id, lease_ms=lease_ms)
+    """The next due run; fails the test when there is none. `codes`: as those of `Claimant`."""
+    found = await try_claim(database, *workflows, worker_id=worker_id, lease_ms=lease_ms, codes=codes)
     if found is None:
         pytest.fail("there was nothing to claim")
     return found
 
 
 async def try_claim(
-    database: Database, *workflows: str, worker_id: WorkerId | None = None, lease_ms: int = LEASE_MS
+    database: Database,
+    *workflows: str,
+    worker_id: WorkerId | None = None,
+    lease_ms: int = LEASE_MS,
+    codes: Mapping[str, str] | None = None,
 ) -> Run | None:
     loaded = dict.fromkeys(workflows or ("shapes",), "digest")
-    claimant = Claimant(worker_id or new_worker_id(), loaded, lease_ms)
+    claimant = Claimant(worker_id or new_worker_id(), loaded, lease_ms, codes)
     async with database.write() as connection:
         return await claim_run(connection, claimant, clock=CLOCK)
 

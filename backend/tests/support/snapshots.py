@@ -1,13 +1,14 @@
 """Snapshots without a project behind them: two nodes, a prompt for each, a helper that both import."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shadowgraph.core.agent_settings import AgentSettings
 from shadowgraph.versioning.building import Description, build_snapshot
 from shadowgraph.versioning.manifest import Edge, Graph, Tool, Uses
 from shadowgraph.versioning.rendering import GraphFile
-from shadowgraph.versioning.snapshot import Snapshot
+from shadowgraph.versioning.snapshot import Snapshot, seal
 
 FILES = {
     "graph.py": "from nodes import plan, write\n",
@@ -52,3 +53,9 @@ def make_snapshot(
     return build_snapshot(
         Description(**described), {path: text.encode() for path, text in texts.items() if text is not None}
     )
+
+
+def edited(snapshot: Snapshot, changes: Mapping[str, str]) -> Snapshot:
+    """The same with other texts, as if the project had been deployed with them."""
+    bodies = {**snapshot.bodies, **{path: text.encode() for path, text in changes.items()}}
+    return seal(replace(snapshot.manifest, files={}, prompts={}, nodes={}, facets={}), bodies)

@@ -20,7 +20,8 @@ from shadowgraph.api.problem_responses import ADMISSION, BODY, problems
 from shadowgraph.api.schemas.new_runs import NewRun, WaitParameter
 from shadowgraph.api.schemas.runs import Run, RunFilters, RunPage
 from shadowgraph.api.services import ApiServices
-from shadowgraph.api.views import build_run, load_run, load_summaries, run_path
+from shadowgraph.api.version_deps import require_versioning
+from shadowgraph.api.views import build_run, load_label, load_run, load_summaries, run_path
 from shadowgraph.api.watching import SETTLED, wait_until_settled
 from shadowgraph.core.json import digest
 from shadowgraph.core.money import to_nano
@@ -50,6 +51,10 @@ ACCEPTED_HEADERS = {
     responses=problems(
         "unknown_workflow",
         "invalid_input",
+        "version_not_found",
+        "version_revoked",
+        "version_purged",
+        "versioning_disabled",
         "not_served_yet",
         "costs_disabled",
         "idempotency_key_reused",
@@ -83,6 +88,8 @@ async def create_run(
     key = IdempotencyKey(idempotency_key, digest(body)) if idempotency_key else None
     if new.budget_usd is not None:
         require_costs(services)
+    if new.version is not None:
+        require_versioning(services)
     traceparent = traceparent_of(request.headers)
     spec = new.to_spec(traceparent=traceparent, idempotency=key, settings=services.settings)
     run, is_replay = await _accept(services, spec)
@@ -102,8 +109,9 @@ async def _accept(services: ApiServices, spec: RunSpec) -> tuple[Run, bool]:
         if accepted.replayed:
             return await load_run(connection, accepted.run), True
         await require_room(connection, accepted.run, services.limits)
+        version = await load_label(connection, accepted.run)
     limit = None if accepted.budget_usd is None else to_nano(accepted.budget_usd)
-    return build_run(accepted.run, input_=spec.input, limit=limit), False
+    return build_run(accepted.run, input_=spec.input, version=version, limit=limit), False
 
 
 async def _wait(services: ApiServices, request: Request, run_id: str, *, seconds: float) -> Run:

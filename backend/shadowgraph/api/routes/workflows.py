@@ -13,6 +13,7 @@ from shadowgraph.runs import repository
 from shadowgraph.runs.alerts import BAD_PROJECT, list_open_alerts
 from shadowgraph.runs.inputs import is_storable
 from shadowgraph.runs.workers import count_serving
+from shadowgraph.versioning.repository import load_active_labels
 
 router = APIRouter(tags=["workflows"], dependencies=NO_PARAMETERS)
 
@@ -27,9 +28,10 @@ async def list_workflows(services: Services) -> WorkflowList:
     async with services.database.read() as connection:
         found = await repository.list_workflows(connection)
         serving = await count_serving(connection, within_seconds=services.settings.lease_seconds)
+        active = await load_active_labels(connection)
         broken = await list_open_alerts(connection, kind=BAD_PROJECT)
     return WorkflowList(
-        items=[build_workflow(workflow, serving=serving) for workflow in found],
+        items=[build_workflow(workflow, serving=serving, active=active) for workflow in found],
         broken_projects=[build_broken_project(alert) for alert in broken],
     )
 
@@ -42,6 +44,7 @@ async def get_workflow(name: Annotated[str, Path(examples=["pipeline"])], servic
     async with services.database.read() as connection:
         workflow = await repository.find_workflow(connection, name) if is_storable(name) else None
         serving = await count_serving(connection, within_seconds=services.settings.lease_seconds)
+        active = await load_active_labels(connection)
     if workflow is None:
         raise WorkflowNotFound(f"there is no workflow {name[:100]!r}", workflow=name[:100])
-    return build_workflow(workflow, serving=serving)
+    return build_workflow(workflow, serving=serving, active=active)

@@ -17,8 +17,6 @@ from pydantic import (
 from shadowgraph.runs.inputs import is_storable
 
 API_PREFIX = "/api/v1"
-VERSION = "v1"
-"""What the wire shows as a run's version until releases exist."""
 MAX_THREAD_ID_CHARACTERS = 200
 
 

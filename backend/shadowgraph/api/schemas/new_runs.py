@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from shadowgraph.api.schemas.common import MetadataKey, Name, Received, Text, ThreadId
+from shadowgraph.api.schemas.versions import VersionRef
 from shadowgraph.core.settings import MAX_USD, Settings
 from shadowgraph.runs.idempotency import IdempotencyKey
 from shadowgraph.runs.service import RunSpec
@@ -22,7 +23,6 @@ MAX_WAIT_SECONDS = 60
 MAX_TIMEOUT_SECONDS = 366 * 24 * 3600
 
 NOT_SERVED_YET = {
-    "version": "there is one version of each workflow for now",
     "parent_run_id": "fork with POST /api/v1/runs/{run_id}/fork",
     "dry_run": "tools cannot be stubbed yet",
     "no_shadow": "no run is shadowed yet",
@@ -91,6 +91,12 @@ class NewRun(Received):
         description="What the run may spend, its forks included; at the call that would need more it stops in BUDGET_EXCEEDED. null: the "
         "workflow's default (`default_budget_usd` of its project), else the server's (MAX_RUN_COST).",
     )
+    version: VersionRef | None = Field(
+        default=None,
+        description="The version that the run is to be one of: a label such as v3, an id or a digest; null: the one that is active when a "
+        "worker begins it.",
+        examples=["v3"],
+    )
     metadata: dict[MetadataKey, Text] = Field(
         default_factory=dict, description="Your own labels, at most 16 KB; `GET /runs?metadata.KEY=VALUE` finds them."
     )
@@ -131,6 +137,7 @@ class NewRun(Received):
             budget_usd=None if self.budget_usd is None else Decimal(str(self.budget_usd)),
             server_budget_usd=settings.max_run_cost or None,
             is_budgeted=settings.cost_tracking_enabled,
+            version=self.version,
             metadata=self.metadata,
             traceparent=traceparent,
             idempotency=idempotency,

@@ -79,7 +79,9 @@ class RunSummary(Sent):
     status: Status
     reason: str | None = Field(description="Why it is in this state, such as lease_expired.")
     workflow: str
-    version: str
+    version: str | None = Field(
+        description="Label of the version that the run is pinned to, by its request or its first claim; null: none yet, or there are none."
+    )
     preview: str = Field(description="The first 200 characters of the request's texts.")
     thread_id: str
     parent_run_id: str | None = Field(description="The run that this one was forked from.")
@@ -191,6 +193,7 @@ class RunFilters(Received):
     subject: Text | None = Field(default=None, max_length=200)
     parent_run_id: Text | None = Field(default=None, max_length=200)
     thread_id: Text | None = Field(default=None, max_length=200, description="Runs of this conversation.")
+    version: list[Text] = Field(default=[], description="Any of these: labels such as v3, or ids.")
     cursor: str | None = Field(default=None, max_length=500, description="`next_cursor` of the page before.")
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
 
@@ -222,6 +225,7 @@ class RunFilters(Received):
             subject=self.subject,
             parent_run_id=self.parent_run_id,
             thread_id=self.thread_id,
+            version=self.version,
             cursor=Cursor.decode(self.cursor) if self.cursor else None,
             limit=self.limit,
         )

@@ -43,6 +43,7 @@ class Version(Sent):
     created_at: datetime
     withdrawn_at: datetime | None
     revoked_at: datetime | None
+    runs: int = Field(description="That are pinned to it, or were; GET /runs?version= lists them.")
     unfinished_runs: int = Field(description="Runs under way that are pinned to it.")
     links: Mapping[str, str]
 

@@ -11,7 +11,7 @@ class Workflow(Sent):
     """A graph that workers can run."""
 
     name: str
-    version: str
+    version: str | None = Field(description="Label of the active version; null: it has none.")
     project: str
     code_digest: str
     description: str

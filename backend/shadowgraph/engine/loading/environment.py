@@ -59,12 +59,18 @@ def prepare(name: str, directory: Path, config: ProjectConfig) -> Surroundings:
     folders = [_require_folder(directory, item) for item in config.dependencies if is_folder(item)]
     roots = tuple(dict.fromkeys([directory, *folders]))
     _extend_module_path(roots)
-    variables = _variables(directory, config.env)
-    for variable, value in variables.items():
-        os.environ.setdefault(variable, value)
+    variables = set_variables(directory, config)
     secrets = tuple(value for variable, value in variables.items() if value and _SECRET_NAME.search(variable))
     absent_env = config.env if isinstance(config.env, str) and not (directory / config.env).is_file() else None
     return Surroundings(name, directory, roots, tuple(_missing(config.dependencies)), secrets, absent_env)
+
+
+def set_variables(directory: Path, config: ProjectConfig) -> Mapping[str, str]:
+    """What its `env` says, where this process has nothing set."""
+    variables = _variables(directory, config.env)
+    for variable, value in variables.items():
+        os.environ.setdefault(variable, value)
+    return variables
 
 
 def is_folder(dependency: str) -> bool:

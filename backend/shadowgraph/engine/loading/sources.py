@@ -62,6 +62,15 @@ class Source:
                 found.append(text)
         return found
 
+    @property
+    def absolute_imports(self) -> Iterator[str]:
+        """Modules, as they are written."""
+        for node in self._nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                yield node.module
+
     @cached_property
     def imports_unseen(self) -> bool:
         """True: it imports or runs what only shows at run time."""
@@ -105,6 +114,17 @@ class Sources:
         if module not in self._found:
             self._found[module] = self._look_for(module)
         return self._found[module]
+
+    def find_package(self) -> str | None:
+        """The dotted name by which the project's own folder is imported: one that is a package, and whose code calls it so.
+
+        Otherwise the folder's name says nothing: a copy in another place is the same project.
+        """
+        package = _package_of(self.roots[0])
+        sources = (self.source(path) for path in self.texts)
+        names = (name for source in sources if source is not None for name in source.absolute_imports)
+        is_used = bool(package) and any(_without_prefix(name, package) is not None for name in names)
+        return package if is_used else None
 
     def _look_for(self, module: str) -> Path | None:
         for folder, prefix in self._homes:

@@ -13,6 +13,7 @@ from shadowgraph.models.runs import runs
 from shadowgraph.models.snapshots import snapshots
 from shadowgraph.models.versions import versions
 from shadowgraph.queue.message import Wake
+from shadowgraph.runs.repository import require_run
 from shadowgraph.versioning.archive import MAX_ARCHIVE_BYTES, read_archive, write_archive
 from shadowgraph.versioning.snapshot import Snapshot
 from tests.support.api import V1, ApiParts, client_of, pointers, require_problem
@@ -483,3 +484,52 @@ async def test_parameters_of_agents_survive_export_and_import(client: httpx.Asyn
     version = (await upload(client, snapshot)).json()
 
     assert read_archive((await client.get(version["links"]["export"])).content) == snapshot
+
+
+# --- runs of a version ----------------------------------------------------------------------------------------------------------
+
+
+async def start(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post(f"{V1}/runs", json={"workflow": "agent", "input": {}, **fields})
+
+
+@pytest.mark.parametrize("name", ["label", "id", "snapshot_digest"])
+async def test_a_request_may_say_which_version_its_run_is_one_of(
+    client: httpx.AsyncClient, parts: ApiParts, name: str
+) -> None:
+    _, second = await added(client, 1, 2)
+
+    accepted = await start(client, version=second[name])
+
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.json()["version"] == (await client.get(accepted.headers["location"])).json()["version"] == "v2"
+    async with parts.database.read() as connection:
+        run = await require_run(connection, accepted.json()["id"])
+    assert (run.version_id, run.snapshot_digest) == (second["id"], second["snapshot_digest"])
+    assert (await client.get(f"{AGENT}/versions")).json()["items"][0]["runs"] == 1
+
+
+async def test_a_version_that_cannot_run_starts_no_run(client: httpx.AsyncClient, parts: ApiParts) -> None:
+    await added(client, 1, 2)
+    await upload(client, snapshot_number(1, "other"), "other")
+    other = (await client.get(f"{V1}/workflows/other/versions")).json()["items"][0]["id"]
+    await post(client, f"{V1}/versions/v2/revoke?workflow=agent", reason="it leaks")
+
+    require_problem(await start(client, version="v2"), 409, "version_revoked")
+    require_problem(await start(client, version="v9"), 404, "version_not_found")
+    require_problem(await start(client, version=other), 404, "version_not_found")
+    assert await count(parts, runs) == 0
+
+
+async def test_runs_are_found_by_their_version(client: httpx.AsyncClient) -> None:
+    first, second = await added(client, 1, 2)
+    by_version = {name: (await start(client, version=name)).json()["id"] for name in ("v1", "v2")}
+    await start(client)
+
+    async def found(*names: str) -> set[str]:
+        page = await client.get(f"{V1}/runs", params={"version": list(names)})
+        return {run["id"] for run in page.json()["items"]}
+
+    assert await found("v1") == await found(first["id"]) == {by_version["v1"]}
+    assert await found("v1", second["id"]) == set(by_version.values())
+    assert await found("v9") == set()

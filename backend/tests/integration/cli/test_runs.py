@@ -17,7 +17,7 @@ def test_list_shows_one_line_per_run(terminal: Terminal, api: FakeApi) -> None:
     ended = terminal.run("runs", "list")
 
     head, *lines = ended.out.splitlines()
-    assert head.split() == ["id", "status", "workflow", "created", "seconds", "request"]
+    assert head.split() == ["id", "status", "workflow", "version", "created", "seconds", "request"]
     assert [line.split()[:2] for line in lines] == [["run_a", "COMPLETED"], ["run_b", "FAILED"]]
     assert (ended.code, ended.err) == (0, "")
 

@@ -72,7 +72,6 @@ async def test_a_label_name_that_no_filter_could_name_is_refused(client: httpx.A
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("version", "v2"),
         ("parent_run_id", "run_x"),
         ("dry_run", False),
         ("no_shadow", True),

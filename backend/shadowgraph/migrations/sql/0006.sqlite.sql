@@ -1,0 +1,13 @@
+ALTER TABLE snapshots ADD COLUMN code_digest VARCHAR
+
+-- next
+
+ALTER TABLE workers ADD COLUMN codes JSON
+
+-- next
+
+CREATE INDEX ix_snapshots_code ON snapshots (digest, code_digest)
+
+-- next
+
+CREATE INDEX ix_runs_version ON runs (version_id) WHERE version_id IS NOT NULL

@@ -3,13 +3,14 @@
     python -m benchmarks.versions [--queued 10000] [--running 200] [--rounds 20]
 
 Goals: at most 50 ms to build and verify a snapshot of the pipeline; at most 250 ms for the one transaction of a rollback with `restart` on
-PostgreSQL, with so many queued and running runs.
+PostgreSQL, with so many queued and running runs; at most 1 ms that pinning adds to a claim.
 """
 
 import asyncio
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
@@ -18,19 +19,26 @@ from sqlalchemy import insert, select, update
 
 from benchmarks.figures import latencies, report
 from benchmarks.server import POSTGRESQL
+from shadowgraph.core.ids import new_worker_id
 from shadowgraph.db.dialect import now_ms
 from shadowgraph.db.engine import Database
 from shadowgraph.engine.projects import load_project
 from shadowgraph.engine.snapshots import take_snapshot
 from shadowgraph.models.runs import runs
+from shadowgraph.runs.claims import Claimant, claim_run
 from shadowgraph.runs.inflight import InFlight
 from shadowgraph.versioning.archive import read_archive, write_archive
+from shadowgraph.versioning.digests import code_digest_of
 from shadowgraph.versioning.repository import Version
 from shadowgraph.wiring.plan import BUILT_IN_PROJECT
 from tests.support.database import migrate_database, postgresql_database
-from tests.support.releases import Releases
+from tests.support.releases import Releases, snapshot_number
+from tests.support.runs import CLOCK, LEASE_MS, start_run
 
 BATCH = 500
+CLAIMS = 200
+CLAIMED = "claimed"
+"""Workflow of the runs that are claimed."""
 
 
 def main() -> None:
@@ -42,10 +50,12 @@ def main() -> None:
     figures = {"snapshot_ms": _snapshots(options.rounds)}
     with postgresql_database(POSTGRESQL) as url:
         migrate_database(url)
+        figures["claim_ms_postgresql"] = asyncio.run(_claims(url))
         figures["rollback_ms_postgresql"] = asyncio.run(_rollbacks(url, options.queued, options.running))
     with TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/shadowgraph.db"
         migrate_database(url)
+        figures["claim_ms_sqlite"] = asyncio.run(_claims(url))
         figures["rollback_ms_sqlite"] = asyncio.run(_rollbacks(url, options.queued, options.running))
     report("versions", {"queued": options.queued, "running": options.running, **figures})
 
@@ -66,6 +76,31 @@ def _timed(work: Callable[[], Any], rounds: int) -> list[float]:
         work()
         samples.append((perf_counter() - began) * 1000)
     return samples
+
+
+async def _claims(url: str) -> dict[str, Any]:
+    """First claims, in turns of a worker that pins and one that does not; what pinning adds."""
+    database = Database(url)
+    samples: dict[bool, list[float]] = {True: [], False: []}
+    try:
+        deployed = await Releases(database).deploy(snapshot_number(1, CLAIMED))
+        manifest = snapshot_number(1, CLAIMED).manifest
+        assert deployed.event is not None
+        codes = {CLAIMED: code_digest_of(manifest.facets)}
+        for number in range(2 * CLAIMS):
+            is_pinned = number % 2 == 0
+            await start_run(database, CLAIMED)
+            claimant = Claimant(new_worker_id(), {CLAIMED: "files"}, LEASE_MS, codes if is_pinned else None)
+            began = perf_counter()
+            async with database.write() as connection:
+                run = await claim_run(connection, claimant, clock=CLOCK)
+            samples[is_pinned].append((perf_counter() - began) * 1000)
+            assert run is not None
+            assert (run.version_id is not None) == is_pinned
+    finally:
+        await database.close()
+    added = median(samples[True]) - median(samples[False])
+    return {"pinned": latencies(samples[True]), "not": latencies(samples[False]), "added_p50": round(added, 3)}
 
 
 async def _rollbacks(url: str, queued: int, running: int) -> dict[str, Any]:

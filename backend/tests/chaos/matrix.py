@@ -51,7 +51,7 @@ ROWS = (
     Row(23, "provider fails, limits, hangs"),
     Row(24, "states and answers that cannot be stored"),
     Row(25, "a node blocks the event loop"),
-    Row(26, "code changed while a run waits", not_due="versions: the snapshot that a run is pinned to"),
+    Row(26, "code changed while a run waits"),
     Row(27, "embedded process killed and started again"),
     Row(28, "disk full, database read-only"),
     Row(29, "a worker's clock an hour off"),

@@ -1,4 +1,4 @@
-"""The rows of the fault matrix: what each is about, and which are not due yet. A test belongs to the row that its name begins with."""
+"""The rows of the fault matrix: what each is about. A test belongs to the row that its name begins with."""
 
 import re
 from dataclasses import dataclass
@@ -15,10 +15,6 @@ _ROW_OF_A_TEST = re.compile(r"::test_f(\d\d)_")
 class Row:
     number: int
     fault: str
-    not_due: str = ""
-    """What it waits for; empty: there are tests."""
-    partly: str = ""
-    """What of it is still to come, beside the tests that there are."""
 
     @property
     def name(self) -> str:
@@ -58,7 +54,7 @@ ROWS = (
     Row(30, "all of it at random"),
     Row(31, "primary dies, standby promoted"),
     Row(32, "PgBouncer in transaction mode"),
-    Row(33, "poison and a lost lease among 16 runs", partly="within one batch: with group commit"),
+    Row(33, "poison and a lost lease among 16 runs"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The matrix as a table at the end of a run with --chaos: green, red, or not due yet.
+"""The matrix as a table at the end of a run with --chaos: green or red.
 
 A plugin of its own: of several processes it is needed in the first, which collects nothing and so never loads the conftest beside it.
 """
@@ -34,13 +34,10 @@ def lines_of(reports: Sequence[pytest.TestReport]) -> Iterator[str]:
 def _line(row: Row, reports: Sequence[pytest.TestReport]) -> str:
     tests = len({report.nodeid for report in reports})
     seconds = sum(report.duration for report in reports)
-    note = f" (to come: {row.partly})" if row.partly else ""
-    return f"{row.name:>4}  {_colour(row, reports):<11}  {tests:>3} tests {seconds:>6.1f} s  {row.fault}{note}"
+    return f"{row.name:>4}  {_colour(reports):<11}  {tests:>3} tests {seconds:>6.1f} s  {row.fault}"
 
 
-def _colour(row: Row, reports: Sequence[pytest.TestReport]) -> str:
-    if row.not_due:
-        return "not due yet"
+def _colour(reports: Sequence[pytest.TestReport]) -> str:
     if any(report.failed for report in reports):
         return "RED"
     if any(report.skipped for report in reports):

@@ -89,7 +89,7 @@ async def has_queued(database: Database) -> bool:
 async def test_f33_a_poisoned_run_and_one_that_was_taken_away_harm_none_of_their_neighbours(
     world_without_broker: OpenWorld,
 ) -> None:
-    """In one process; that their writes do not harm each other within one batch joins with the batch."""
+    """In one process, whose writes go to the database together."""
     async with world_without_broker(LEASE_SECONDS="30") as world:
         await world.start_api()
         await world.start_worker()

@@ -189,7 +189,7 @@ class ForkServer:
         self._control.setblocking(False)
         self._wait_for_end = wait_for_end
         self._asked = 0
-        self._starting: dict[int, asyncio.Future[int]] = {}
+        self._starting: dict[int, asyncio.Future[Forked]] = {}
         self._living: dict[int, asyncio.Future[int | None]] = {}
         self.is_gone = False
         self._reading = asyncio.create_task(self._read(), name="fork server")
@@ -231,19 +231,18 @@ class ForkServer:
         """Errors: `ServerGone`."""
         self._asked += 1
         number = self._asked
-        started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        started: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._starting[number] = started
         request = json.dumps({"start": number, "order": order}).encode()
         try:
             if self.is_gone:
                 raise ServerGone
             socket.send_fds(self._control, [request], [line.fileno(), output])
-            pid = await started
+            return await started
         except OSError as error:
             raise ServerGone from error
         finally:
             self._starting.pop(number, None)
-        return Forked(self, pid, self._living[pid])
 
     def signal(self, pid: int, number: int) -> None:
         """Nothing happens when it has ended: its number may be somebody else's by now."""
@@ -270,10 +269,17 @@ class ForkServer:
 
     def _note(self, said: Mapping[str, int]) -> None:
         if "started" in said:
-            self._living[said["pid"]] = asyncio.get_running_loop().create_future()
-            self._starting[said["started"]].set_result(said["pid"])
+            self._note_start(said["started"], said["pid"])
         else:
             self._living.pop(said["ended"]).set_result(said["code"])
+
+    def _note_start(self, number: int, pid: int) -> None:
+        ended = self._living[pid] = asyncio.get_running_loop().create_future()
+        started = self._starting.get(number)
+        if started is None or started.done():  # whoever asked for it was cancelled meanwhile
+            self.signal(pid, signal.SIGKILL)
+        else:
+            started.set_result(Forked(self, pid, ended))
 
     def _give_up(self) -> None:
         self.is_gone = True

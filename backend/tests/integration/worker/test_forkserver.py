@@ -92,6 +92,25 @@ async def test_what_a_child_has_started_ends_with_it(server: ForkServer) -> None
         await asyncio.to_thread(said.read)  # to its end, which comes when nobody has it open any more
 
 
+async def test_a_child_that_nobody_waits_for_any_more_is_ended(server: ForkServer) -> None:
+    ours, theirs = socket.socketpair()
+    output, written = os.pipe()
+    with ours, theirs:
+        starting = asyncio.create_task(server.start({"code": 0, "wait": True}, line=theirs, output=written))
+        await asyncio.sleep(0)  # the server is asked
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        os.close(written)
+
+        with os.fdopen(output, "rb") as said:
+            await asyncio.to_thread(said.read)  # to its end, which comes when the child has gone
+
+    forked, line, another_output = await start(server, code=3)
+    assert await forked.wait() == 3
+    line.close()
+    os.close(another_output)
+
+
 async def test_children_end_with_the_server_that_forked_them(server: ForkServer) -> None:
     forked, line, output = await start(server, code=0, wait=True)
 

@@ -1,6 +1,8 @@
 """A broker as another program sees it: puts messages in, counts what lies there, listens to what passes."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,13 +14,15 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from shadowgraph.queue.message import JobMessage
 from shadowgraph.queue.topology import DispatchQueue, Topology
 from tests.chaos.world import FAULTS
+from tests.support.processes import BACKEND
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
     url: str
     prefix: str
-    pool: str = FAULTS.name
+    pool: str
+    """Of the runs that are submitted."""
 
     @property
     def topology(self) -> Topology:
@@ -77,6 +81,24 @@ class Broker:
                 await queue.bind(exchange, dispatched.routing_key)
             await queue.consume(note, no_ack=True)
             yield named
+
+
+def pool_of_faults() -> str:
+    """As a worker that loads the project finds it: in another process, because loading a project changes the one that does it."""
+    found = subprocess.run([sys.executable, "-c", _POOL, str(FAULTS)], cwd=BACKEND, check=True, capture_output=True)
+    return found.stdout.decode().strip()
+
+
+_POOL = """
+import sys
+from pathlib import Path
+from shadowgraph.engine.projects import load_project
+from shadowgraph.engine.snapshots import take_snapshot
+from shadowgraph.versioning.digests import code_digest_of
+
+snapshot = take_snapshot(load_project(Path(sys.argv[1])), "faults").snapshot
+print(code_digest_of(snapshot.manifest.facets))
+"""
 
 
 def hint(run_id: str) -> bytes:

@@ -15,7 +15,7 @@ from shadowgraph.db.engine import Database
 from shadowgraph.models.outbox import outbox
 from shadowgraph.runs.service import RunSpec, create_run
 from shadowgraph.worker.worker import POLL_SECONDS
-from tests.chaos.brokers import Broker, hint
+from tests.chaos.brokers import Broker, hint, pool_of_faults
 from tests.chaos.conftest import OpenWorld
 from tests.chaos.expectations import expect_completed, expect_paid_once
 from tests.chaos.figures import note_figure
@@ -29,9 +29,14 @@ POLL_LIMIT_SECONDS = POLL_SECONDS * 1.2
 """The poll's own jitter."""
 
 
+@pytest.fixture(scope="module")
+def pool() -> str:
+    return pool_of_faults()
+
+
 @pytest.fixture
-def broker(broker_url: str, queue_prefix: str) -> Broker:
-    return Broker(broker_url, queue_prefix)
+def broker(broker_url: str, queue_prefix: str, pool: str) -> Broker:
+    return Broker(broker_url, queue_prefix, pool)
 
 
 async def wait_until_taken(broker: Broker) -> None:

@@ -90,6 +90,7 @@ async def test_f23_a_provider_that_is_down_is_left_alone_by_all_workers_and_its_
         expect_one_end(record)
 
 
+@whole_matrix
 async def test_f23_one_probe_of_all_runs_that_waited_closes_the_breaker(world_without_broker: OpenWorld) -> None:
     async with failing_provider() as provider, world_without_broker() as world:
         await world.start_api()

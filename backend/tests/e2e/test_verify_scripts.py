@@ -5,13 +5,22 @@ import sys
 
 import pytest
 
+from tests.chaos.matrix import whole_matrix
 from tests.support.pages import ROOT
 
 SCRIPTS = sorted((ROOT / "verify_scripts").glob("verify_*.py"))
+IN_EVERY_RUN = {"verify_cost"}
+"""The others take 40 s and more; what they show has tests of its own."""
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, id=script.stem, marks=[] if script.stem in IN_EVERY_RUN else [whole_matrix])
+        for script in SCRIPTS
+    ],
+)
 def test_it_says_ok(script: object) -> None:
     ended = subprocess.run([sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -95,7 +95,11 @@ def timeline_of(connection: AsyncConnection) -> int | None:
 async def open_connection(url: str) -> psycopg.AsyncConnection:
     """With autocommit, and the same limits. `url` as libpq takes it."""
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True, **CONNECT_ARGS)
-    await limit_session(connection)
+    try:
+        await limit_session(connection)
+    except BaseException:
+        await connection.close()  # nobody else knows it yet
+        raise
     return connection
 
 

@@ -31,9 +31,9 @@ from tests.support.runs import CLOCK, claim, start_run
 
 pytestmark = whole_matrix
 
-COMMITS = 10
-"""Of a run of one node with one call: three checkpoints, the input's writes, the step's start and its writes, the call's start, its live text and
-its end, and leaving."""
+COMMITS = 9
+"""Of a run of one node with one call: three checkpoints, the last with the step's writes; the input's writes, the step's start, the call's start,
+its live text and its end, and leaving."""
 
 
 @dataclass(slots=True)

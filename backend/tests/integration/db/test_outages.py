@@ -61,8 +61,10 @@ async def cut_own_connection(database: Database) -> None:
     await other.close()
 
 
-async def test_a_connection_that_was_cut_while_it_lay_idle_is_noticed_before_its_use(postgresql_url: str) -> None:
-    database = Database(postgresql_url, ping_after_seconds=0)
+async def test_a_connection_that_was_cut_while_it_lay_idle_is_noticed_before_its_use(
+    direct_postgresql_url: str,
+) -> None:
+    database = Database(direct_postgresql_url, ping_after_seconds=0)
     await cut_own_connection(database)
 
     async with database.read() as connection:
@@ -71,8 +73,8 @@ async def test_a_connection_that_was_cut_while_it_lay_idle_is_noticed_before_its
     await database.close()
 
 
-async def test_a_connection_that_was_cut_just_after_its_use_is_an_outage_once(postgresql_url: str) -> None:
-    database = Database(postgresql_url, ping_after_seconds=60)
+async def test_a_connection_that_was_cut_just_after_its_use_is_an_outage_once(direct_postgresql_url: str) -> None:
+    database = Database(direct_postgresql_url, ping_after_seconds=60)
     await cut_own_connection(database)
 
     with pytest.raises(DBAPIError) as refused:

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import logging
 import multiprocessing
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 import orjson
 
 from tests.simulation.action import read_schedule
-from tests.simulation.explorer import Findings, Violation, explore
+from tests.simulation.explorer import Findings, Violation, quietly_explore
 from tests.simulation.replay import shorten, walk
 from tests.simulation.schema import migrated_schema
 
@@ -74,11 +73,6 @@ def _explore(outcomes: Iterator[Findings], seeds: range, schema: bytes, *, is_on
         "seen": dict(sorted(seen.items())),
     })  # fmt: skip
     return 1 if violations else 0
-
-
-def quietly_explore(seed: int, *, schema: bytes, limit: int) -> Findings:
-    logging.disable(logging.WARNING)  # runs lose their workers all the time here
-    return explore(seed, schema, limit=limit)
 
 
 def _findings(work: "partial[Findings]", seeds: Iterable[int], processes: int) -> Iterator[Findings]:

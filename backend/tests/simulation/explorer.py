@@ -5,6 +5,7 @@ not walked further where it meets a world that another schedule has already take
 """
 
 import gc
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,12 @@ def explore(seed: int, schema: bytes, *, limit: int) -> Findings:
     finally:
         gc.enable()
         site.close()
+
+
+def quietly_explore(seed: int, *, schema: bytes, limit: int) -> Findings:
+    """Here and not in `__main__`, where processes that are spawned would not find it."""
+    logging.disable(logging.WARNING)  # runs lose their workers all the time here
+    return explore(seed, schema, limit=limit)
 
 
 class _Exploration:

@@ -130,7 +130,7 @@ def worker_lost(run: Run, cause: str | None = None) -> dict[str, Any]:
     last = f"; the last time: {cause}" if cause else ""
     return {
         "code": "worker_lost",
-        "message": f"its worker died or froze {run.crash_streak + 1} times in a row ({run.takeovers + 1} times in all){last}",
+        "message": f"its worker died or froze {run.crash_streak + 1} times in a row ({run.takeovers + 1} in all){last}",
         "kind": "infrastructure",
         "retryable": True,
     }

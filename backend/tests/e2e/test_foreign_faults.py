@@ -176,7 +176,7 @@ async def test_a_node_that_lets_nothing_else_happen_loses_its_process(
         await expect_others_go_on(client)
 
     assert (run["status"], run["error"]["code"]) == ("FAILED", "worker_lost")
-    assert f"3 times in a row (3 claims in all); the last time: {cause}" in run["error"]["detail"]
+    assert f"3 times in a row (3 in all); the last time: {cause}" in run["error"]["detail"]
     assert [said.startswith(cause) for said in causes] == [True, True]
 
 
